@@ -85,6 +85,24 @@ make_once() {
 	return "$rc"
 }
 
+# make_in_place DIR MAKER: the same for products that remember their own path
+# (a kernel's build folder): built where it stays, valid once .complete exists.
+make_in_place() {
+	local dir=$1 maker=$2 fd rc=0
+	[[ -e $dir/.complete ]] && return 0
+	mkdir -p "$(dirname "$dir")"
+	exec {fd}>"$dir.lock"
+	flock "$fd"
+	if [[ ! -e $dir/.complete ]]; then
+		rm -rf --one-file-system "$dir"
+		mkdir "$dir"
+		"$maker" "$dir" || rc=$?
+		((rc != 0)) || touch "$dir/.complete"
+	fi
+	exec {fd}>&-
+	return "$rc"
+}
+
 # The Debian mirror this machine itself uses, from its own apt configuration
 # (both formats). WG_MIRROR overrides it.
 mirror() {
@@ -110,8 +128,8 @@ mirror() {
 	printf '%s\n' "${uri%/}"
 }
 
-# apt_update_once ARGS...: install host packages, refreshing the lists first
-# if they are missing.
+# host_needs PROGRAM PACKAGE: install a package on this machine if the program
+# is missing.
 host_needs() {
 	local program=$1 package=$2
 	command -v "$program" >/dev/null && return 0

@@ -47,6 +47,12 @@ make_root() {
 		"deb $mirror $WG_SUITE-updates main" \
 		"deb $mirror $WG_SUITE-backports main" || return
 	chmod 755 "$tmp" "$tmp/root"
+	# Mount points of enter(): they must stay the same files for ever, as other
+	# runs may have something mounted on them.
+	mkdir -p "$tmp/root/etc/ssl/certs"
+	rm -f "$tmp/root/etc/resolv.conf"
+	touch "$tmp/root/etc/resolv.conf" "$tmp/root/etc/ssl/certs/ca-certificates.crt" \
+		"$tmp/root/etc/wireguard-rust-root"
 }
 
 enter() {
@@ -62,18 +68,12 @@ enter() {
 			[[ -d $ROOT$1 ]] || mkdir -p "$ROOT$1"
 			mount --rbind "$1" "$ROOT$1"
 		}
-		onfile() {
-			[[ -e $1 ]] || return 0
-			rm -f "$ROOT$1" 2>/dev/null || true
-			mkdir -p "$(dirname "$ROOT$1")"
-			touch "$ROOT$1"
-			mount --bind "$(readlink -f "$1")" "$ROOT$1"
-		}
 		for d in /proc /sys /dev /tmp "$TREE" "$WG_CACHE"; do bindto "$d"; done
 		[[ -n $TREE_GIT && -d $TREE_GIT ]] && bindto "$TREE_GIT"
 		# Name resolution and the certificates that this machine trusts.
-		mountpoint -q "$ROOT/etc/resolv.conf" || onfile /etc/resolv.conf
-		[[ -s /etc/ssl/certs/ca-certificates.crt ]] && onfile /etc/ssl/certs/ca-certificates.crt
+		for f in /etc/resolv.conf /etc/ssl/certs/ca-certificates.crt; do
+			[[ ! -s $f ]] || mount --bind "$(readlink -f "$f")" "$ROOT$f"
+		done
 		unset CARGO RUSTUP_HOME RUSTUP_TOOLCHAIN RUSTC RUSTFLAGS
 		dir=$HERE
 		[[ -d $ROOT$dir ]] || dir=/
@@ -91,11 +91,10 @@ if [[ -e /etc/wireguard-rust-root ]]; then
 fi
 
 need_root
-id=$(printf '%s\n' "$WG_SUITE" "v2" "${packages[@]}" | key_of)
+id=$(printf '%s\n' "$WG_SUITE" "v3" "${packages[@]}" | key_of)
 base=$WG_CACHE/root/$id
 make_once "$base" make_root
 root=$base/root
-[[ -e $root/etc/wireguard-rust-root ]] || touch "$root/etc/wireguard-rust-root"
 
 case ${1:-} in
 --path) printf '%s\n' "$root" ;;
