@@ -17,14 +17,14 @@ set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 what=${1:-builddir}
-flavour=+deb13-$ARCH
-case $ARCH in
+flavour=+deb13-$WG_ARCH
+case $WG_ARCH in
 amd64) make_arch=(ARCH=x86_64) ;;
 arm64)
 	make_arch=(ARCH=arm64 CROSS_COMPILE=aarch64-linux-gnu-)
 	export WG_ROOT_EXTRA=arm64
 	;;
-*) die "ARCH=$ARCH is not supported (amd64, arm64)" ;;
+*) die "ARCH=$WG_ARCH is not supported (amd64, arm64)" ;;
 esac
 
 # The rest happens inside the toolchain root.
@@ -34,16 +34,16 @@ if [[ ! -e /etc/wireguard-rust-root ]]; then
 fi
 
 apt_refresh() {
-	if [[ $ARCH != "$(dpkg --print-architecture)" ]]; then
-		dpkg --add-architecture "$ARCH"
+	if [[ $WG_ARCH != "$(dpkg --print-architecture)" ]]; then
+		dpkg --add-architecture "$WG_ARCH"
 	fi
 	apt-get update -q
 }
 
 # The packages of one kernel; $1 is its upstream version, 7.2.12 for instance.
 package_names() {
-	printf '%s\n' "linux-source-$KERNEL" "linux-headers-$1$flavour:$ARCH" \
-		"linux-binary-$1$flavour:$ARCH" "linux-modules-$1$flavour:$ARCH"
+	printf '%s\n' "linux-source-$WG_KERNEL" "linux-headers-$1$flavour:$WG_ARCH" \
+		"linux-binary-$1$flavour:$WG_ARCH" "linux-modules-$1$flavour:$WG_ARCH"
 }
 
 # Print the newest Debian version that has all four packages.
@@ -60,22 +60,22 @@ newest_complete() {
 			printf '%s\n' "$version"
 			return 0
 		fi
-	done < <(apt-cache madison "linux-source-$KERNEL" | awk '{ print $3 }' | sort -Vru)
+	done < <(apt-cache madison "linux-source-$WG_KERNEL" | awk '{ print $3 }' | sort -Vru)
 	return 1
 }
 
 choose() {
 	local fd tmp
-	choice=$WG_CACHE/kernel/$ARCH/$KERNEL.version
+	choice=$WG_CACHE/kernel/$WG_ARCH/$WG_KERNEL.version
 	mkdir -p "$(dirname "$choice")"
 	if [[ ! -s $choice || -n ${WG_UPDATE:-} ]]; then
 		exec {fd}>"$choice.lock"
 		flock "$fd"
 		if [[ ! -s $choice || -n ${WG_UPDATE:-} ]]; then
-			progress "asking for the newest $KERNEL kernel" apt_refresh
+			progress "asking for the newest $WG_KERNEL kernel" apt_refresh
 			tmp=$(mktemp "$choice.XXXXXX")
 			newest_complete >"$tmp" ||
-				die "no kernel $KERNEL for $ARCH with source, headers, image and modules in $WG_SUITE-backports"
+				die "no kernel $WG_KERNEL for $WG_ARCH with source, headers, image and modules in $WG_SUITE-backports"
 			mv "$tmp" "$choice"
 			note "kernel $(<"$choice")"
 		fi
@@ -96,7 +96,7 @@ fetch() {
 	done
 	rm -r "$dir/deb"
 	mkdir "$dir/source" "$dir/modules" "$dir/config"
-	tar -C "$dir/source" --strip-components=1 -xf "$dir/unpacked/usr/src/linux-source-$KERNEL.tar.xz"
+	tar -C "$dir/source" --strip-components=1 -xf "$dir/unpacked/usr/src/linux-source-$WG_KERNEL.tar.xz"
 	cp "$dir/unpacked/usr/src/linux-headers-$release/.config" "$dir/config/config"
 	cp "$dir/unpacked/usr/src/linux-headers-$release/Module.symvers" "$dir/config/"
 	cp "$dir/unpacked/boot/vmlinuz-$release" "$dir/vmlinuz"
@@ -119,22 +119,40 @@ prepare() {
 		printf 'prepared for %s instead of %s\n' "$(<"$out/include/config/kernel.release")" "$release"
 		return 1
 	}
-	grep -qx CONFIG_RUST=y "$out/.config"
+	grep -qx CONFIG_RUST=y "$out/.config" || {
+		printf 'CONFIG_RUST was lost: the toolchain does not fit\n'
+		return 1
+	}
 	# Our copy of the symbol table, should the build have written its own.
 	cp "$parts/config/Module.symvers" "$out/"
 }
 
-fetch_step() { progress "fetching Linux $version (source, headers, image, modules: about 350 MB)" fetch "$1"; }
-prepare_step() { progress "preparing its tree for Rust modules (about two minutes)" prepare "$1"; }
+# Each as a process of its own, where a failing command ends it (set -e).
+fetch_step() {
+	progress "fetching Linux $version (source, headers, image, modules: about 350 MB)" \
+		"$WG_QEMU/kernel.sh" --fetch "$1"
+}
+prepare_step() {
+	progress "preparing its tree for Rust modules (about two minutes)" \
+		"$WG_QEMU/kernel.sh" --prepare "$1"
+}
 
 choose
 id=$(printf '%s\n' v1 "$version" | key_of)
-base=$WG_CACHE/kernel/$ARCH/$release-$id
+base=$WG_CACHE/kernel/$WG_ARCH/$release-$id
 parts=$base/parts
 tools=$(printf '%s\n' v1 "$(rustc -vV)" "$(gcc -dumpfullversion)" "$(bindgen --version)" "${make_arch[*]}" | key_of)
 build=$base/build-$tools
 
 case $what in
+--fetch)
+	fetch "$2"
+	exit
+	;;
+--prepare)
+	prepare "$2"
+	exit
+	;;
 version)
 	printf '%s\n' "$version"
 	exit

@@ -10,12 +10,14 @@ WG_TREE=$(dirname "$WG_QEMU")
 export WG_CACHE=${WG_CACHE:-${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/wireguard-rust}
 
 WG_SUITE=trixie
-ARCH=${ARCH:-amd64}
-[[ $ARCH == x86_64 ]] && ARCH=amd64
-[[ $ARCH == aarch64 ]] && ARCH=arm64
-export ARCH
-KERNEL=${KERNEL:-7.2}
-export KERNEL
+# What the user calls ARCH= and KERNEL= travels under names that a kernel build
+# does not read.
+WG_ARCH=${ARCH:-${WG_ARCH:-amd64}}
+WG_ARCH=${WG_ARCH/#x86_64/amd64}
+WG_ARCH=${WG_ARCH/#aarch64/arm64}
+WG_KERNEL=${KERNEL:-${WG_KERNEL:-7.2}}
+export WG_ARCH WG_KERNEL
+unset ARCH KERNEL
 
 # Messages go to standard error: standard output is for results.
 say() { printf '%s\n' "$*" >&2; }
