@@ -43,10 +43,11 @@ apt_refresh() {
 # The packages of one kernel; $1 is its upstream version, 7.2.12 for instance.
 package_names() {
 	printf '%s\n' "linux-source-$WG_KERNEL" "linux-headers-$1$flavour:$WG_ARCH" \
-		"linux-binary-$1$flavour:$WG_ARCH" "linux-modules-$1$flavour:$WG_ARCH"
+		"linux-binary-$1$flavour:$WG_ARCH" "linux-modules-$1$flavour:$WG_ARCH" \
+		"linux-base-$1$flavour:$WG_ARCH"
 }
 
-# Print the newest Debian version that has all four packages.
+# Print the newest Debian version that has all of these packages.
 newest_complete() {
 	local version upstream name complete
 	while read -r version; do
@@ -138,7 +139,7 @@ prepare_step() {
 }
 
 choose
-id=$(printf '%s\n' v1 "$version" | key_of)
+id=$(printf '%s\n' v2 "$version" | key_of)
 base=$WG_CACHE/kernel/$WG_ARCH/$release-$id
 parts=$base/parts
 tools=$(printf '%s\n' v1 "$(rustc -vV)" "$(gcc -dumpfullversion)" "$(bindgen --version)" "${make_arch[*]}" | key_of)
