@@ -91,7 +91,7 @@ fetch() {
 	while read -r name; do names+=("$name=$version"); done < <(package_names "${version%%-*}")
 	mkdir "$dir/deb"
 	# The lists may be older than the archive.
-	(cd "$dir/deb" && { apt-get download -q "${names[@]}" || { apt_refresh && apt-get download -q "${names[@]}"; }; })
+	(cd "$dir/deb" && { apt-get -o APT::Sandbox::User=root download -q "${names[@]}" || { apt_refresh && apt-get -o APT::Sandbox::User=root download -q "${names[@]}"; }; })
 	for deb in "$dir"/deb/*.deb; do
 		dpkg-deb -x "$deb" "$dir/unpacked"
 	done
@@ -100,10 +100,9 @@ fetch() {
 	tar -C "$dir/source" --strip-components=1 -xf "$dir/unpacked/usr/src/linux-source-$WG_KERNEL.tar.xz"
 	cp "$dir/unpacked/usr/src/linux-headers-$release/.config" "$dir/config/config"
 	cp "$dir/unpacked/usr/src/linux-headers-$release/Module.symvers" "$dir/config/"
-	cp "$dir/unpacked/boot/vmlinuz-$release" "$dir/vmlinuz"
 	mkdir -p "$dir/modules/lib/modules"
-	mv "$dir/unpacked"/*/modules/"$release" "$dir/modules/lib/modules/" 2>/dev/null ||
-		mv "$dir/unpacked"/usr/lib/modules/"$release" "$dir/modules/lib/modules/"
+	mv "$dir/unpacked/usr/lib/modules/$release" "$dir/modules/lib/modules/"
+	mv "$dir/modules/lib/modules/$release/vmlinuz" "$dir/"
 	# Links to headers that are not installed here.
 	rm -f "$dir/modules/lib/modules/$release"/{build,source}
 	rm -r "$dir/unpacked"
