@@ -24,7 +24,7 @@ fi
 # wg's incremental allowed-IPs syntax.
 packages=(
 	wireguard-tools/trixie-backports wireguard-go
-	bash coreutils util-linux grep sed mawk findutils diffutils hostname procps
+	bash coreutils util-linux mount grep sed mawk findutils diffutils hostname procps
 	busybox-static kmod base-files base-passwd netbase tar gzip xz-utils zstd
 	iproute2 iputils-ping iptables nftables ethtool tcpdump conntrack
 	iperf3 ncat socat openssl jq bc strace
@@ -58,7 +58,7 @@ make_base() {
 	# What a test never reads; every megabyte is unpacked at every boot.
 	rm -rf "$root"/usr/share/{perl,perl5,zoneinfo,bash-completion,common-licenses,gcc,lintian,bug,doc-base,menu,pixmaps,icons,misc/magic*} \
 		"$root"/usr/lib/*/{gconv,perl-base,perl,audit} "$root"/usr/bin/perl* \
-		"$root"/usr/lib/{locale,systemd,init,valgrind} "$root"/usr/share/{iso-codes,polkit-1,dbus-1} \
+		"$root"/usr/lib/{systemd,init,valgrind} "$root"/usr/share/{iso-codes,polkit-1,dbus-1} \
 		"$root"/var/{lib/dpkg,lib/apt,cache,log} "$root"/usr/lib/python3*/{test,idlelib,lib2to3,ensurepip,pydoc_data,tkinter} \
 		"$root"/etc/{apt,init.d,cron*,systemd} "$root"/usr/lib/{apt,dpkg,cnf-update-db,tmpfiles.d,sysusers.d}
 	mkdir -p "$root/var/log" "$root/var/cache"
