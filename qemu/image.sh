@@ -8,7 +8,8 @@
 #   modules   the stock kernel's modules that a network test may need
 #   tree      the folder behind "modules", for depmod
 #
-# What differs from run to run (tests, our module) is added by vm.sh.
+# They are not compressed: an emulated CPU unpacks slowly. What differs from run
+# to run (tests, our module) is added by vm.sh.
 
 set -euo pipefail
 # shellcheck source=qemu/lib.sh
@@ -63,7 +64,6 @@ make_base() {
 		"$root"/etc/{apt,init.d,cron*,systemd} "$root"/usr/lib/{apt,dpkg,cnf-update-db,tmpfiles.d,sysusers.d}
 	mkdir -p "$root/var/log" "$root/var/cache"
 	(cd "$root" && find . -print0 | sort -z | cpio --null --create --format=newc --quiet --owner=0:0) >"$dir/base.cpio"
-	zstd -q -15 -T0 --rm "$dir/base.cpio"
 	rm -r "$root"
 }
 
@@ -115,7 +115,6 @@ make_modules() {
 	depmod -b "$dir/tree" "$release"
 	rm -r "$dir/all" "$dir/wanted" "$dir/closure"
 	(cd "$dir/tree" && find usr -print0 | sort -z | cpio --null --create --format=newc --quiet --owner=0:0) >"$dir/modules.cpio"
-	zstd -q -10 -T0 --rm "$dir/modules.cpio"
 }
 
 case $what in
@@ -134,13 +133,13 @@ case $what in
 base)
 	id=$(declare -p packages WG_ARCH | cat - <(declare -f make_base) | key_of)
 	make_once "$WG_CACHE/image/base-$WG_ARCH-$id" base_step
-	printf '%s\n' "$WG_CACHE/image/base-$WG_ARCH-$id/base.cpio.zst"
+	printf '%s\n' "$WG_CACHE/image/base-$WG_ARCH-$id/base.cpio"
 	;;
 modules | tree)
 	id=$({ declare -p module_folders module_names && declare -f make_modules && "$WG_QEMU/kernel.sh" version; } | key_of)
 	dir=$WG_CACHE/image/modules-$release-$id
 	make_once "$dir" modules_step
-	if [[ $what == tree ]]; then printf '%s\n' "$dir/tree"; else printf '%s\n' "$dir/modules.cpio.zst"; fi
+	if [[ $what == tree ]]; then printf '%s\n' "$dir/tree"; else printf '%s\n' "$dir/modules.cpio"; fi
 	;;
 *) die "image.sh: no such thing: $what" ;;
 esac

@@ -141,8 +141,6 @@ choose
 id=$(printf '%s\n' v2 "$version" | key_of)
 base=$WG_CACHE/kernel/$WG_ARCH/$release-$id
 parts=$base/parts
-tools=$(printf '%s\n' v1 "$(rustc -vV)" "$(gcc -dumpfullversion)" "$(bindgen --version)" "${make_arch[*]}" | key_of)
-build=$base/build-$tools
 
 case $what in
 --fetch)
@@ -165,6 +163,8 @@ esac
 make_once "$parts" fetch_step
 case $what in
 builddir)
+	tools=$(printf '%s\n' v1 "$(rustc -vV)" "$(gcc -dumpfullversion)" "$(bindgen --version)" "${make_arch[*]}" | key_of)
+	build=$base/build-$tools
 	make_in_place "$build" prepare_step
 	printf '%s\n' "$build"
 	;;

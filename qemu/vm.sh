@@ -8,7 +8,7 @@
 #   --module WHICH     stock (the C driver, default), or the path of a .ko that
 #                      "modprobe wireguard" then finds in its place
 #   --add SRC[:DEST]   put a file or folder into the guest (DEST: /wg/NAME)
-#   --smp N --mem MIB  CPUs (2), memory (1536)
+#   --smp N --mem MIB  CPUs (2), memory (2048)
 #   --timeout S        end of the whole run (600)
 #   --append ARGS      more kernel arguments
 #   --icount           one CPU, guest time = instructions executed (benchmarks)
@@ -32,7 +32,7 @@ if [[ ! -e /etc/wireguard-rust-root ]]; then
 	exec "$WG_QEMU/root.sh" "$WG_QEMU/vm.sh" "$@"
 fi
 
-module=stock smp=2 mem=1536 limit=600 append='' icount='' extra='' keep_log='' dirty_ok='' shell='' command=''
+module=stock smp=2 mem=2048 limit=600 append='' icount='' extra='' keep_log='' dirty_ok='' shell='' command=''
 add=()
 while (($#)); do
 	case $1 in
@@ -104,11 +104,11 @@ run_layer() {
 		depmod -b "$work/tree" "$release"
 		cp -r "$tree"/modules.* "$tree/updates" "$root/usr/lib/modules/$release/"
 	fi
-	(cd "$root" && find . -print0 | cpio --null --create --format=newc --quiet --owner=0:0) | zstd -q -1
+	(cd "$root" && find . -print0 | cpio --null --create --format=newc --quiet --owner=0:0)
 }
 
-run_layer >"$work/run.cpio.zst"
-cat "$base" "$modules" "$work/run.cpio.zst" >"$work/initrd"
+run_layer >"$work/run.cpio"
+cat "$base" "$modules" "$work/run.cpio" >"$work/initrd"
 
 kernel_args="panic=-1 rdinit=/init log_buf_len=8M mitigations=off"
 case $WG_ARCH in
@@ -138,7 +138,7 @@ kvm_works() {
 		printf '#!/bin/busybox sh\n/bin/busybox mount -t proc proc /proc\necho probe-booted >/dev/console\n/bin/busybox poweroff -f\n' >"$work/probe/init"
 		chmod +x "$work/probe/init"
 		mkdir -p "$work/probe"/{bin,proc,dev}
-		(cd "$work/probe" && zstd -qdc "$base" | cpio -idu --quiet usr/bin/busybox && cp usr/bin/busybox bin/ &&
+		(cd "$work/probe" && cpio -idu --quiet usr/bin/busybox <"$base" && cp usr/bin/busybox bin/ &&
 			rm -r usr && mknod dev/console c 5 1 &&
 			find . | cpio --create --format=newc --quiet) >"$work/probe.cpio"
 		timeout -k 2 20 "${qemu[@]}" "${common[@]}" -machine "$machine" -accel kvm -cpu host -initrd "$work/probe.cpio" \
