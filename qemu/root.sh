@@ -74,7 +74,7 @@ enter() {
 		for f in /etc/resolv.conf /etc/ssl/certs/ca-certificates.crt; do
 			[[ ! -s $f ]] || mount --bind "$(readlink -f "$f")" "$ROOT$f"
 		done
-		unset CARGO RUSTUP_HOME RUSTUP_TOOLCHAIN RUSTC RUSTFLAGS
+		unset MAKEFLAGS MFLAGS MAKELEVEL MAKEOVERRIDES CARGO RUSTUP_HOME RUSTUP_TOOLCHAIN RUSTC RUSTFLAGS
 		dir=$HERE
 		[[ -d $ROOT$dir ]] || dir=/
 		export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
