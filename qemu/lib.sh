@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034
 #
 # What every script in this folder shares: messages, progress, the cache with
 # its locks, and where the packages come from. Sourced, never run.

@@ -39,7 +39,9 @@ while (($#)); do
 	--run) command=$2 && shift ;;
 	--script)
 		add+=("$2:/wg/script")
-		command="/wg/script$(shift 2 && (($#)) && printf ' %q' "$@" || true)"
+		shift 2
+		command=/wg/script
+		if (($#)); then command+=$(printf ' %q' "$@"); fi
 		break
 		;;
 	--module) module=$2 && shift ;;
