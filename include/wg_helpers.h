@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Prototypes of the C side of wg_kapi, shared by the C files and bindgen.
+ * One header a subject; include it here.
+ */
+#ifndef WG_HELPERS_H
+#define WG_HELPERS_H
+
+#include <linux/types.h>
+
+#endif
