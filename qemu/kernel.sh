@@ -22,7 +22,6 @@ case $WG_ARCH in
 amd64) make_arch=(ARCH=x86_64) ;;
 arm64)
 	make_arch=(ARCH=arm64 CROSS_COMPILE=aarch64-linux-gnu-)
-	export WG_ROOT_EXTRA=arm64
 	;;
 *) die "ARCH=$WG_ARCH is not supported (amd64, arm64)" ;;
 esac
@@ -37,7 +36,8 @@ apt_refresh() {
 	if [[ $WG_ARCH != "$(dpkg --print-architecture)" ]]; then
 		dpkg --add-architecture "$WG_ARCH"
 	fi
-	apt-get update -q
+	# apt does not wait for another apt.
+	flock "$WG_CACHE/apt.lock" apt-get update -q
 }
 
 # The packages of one kernel; $1 is its upstream version, 7.2.12 for instance.

@@ -18,6 +18,9 @@ WG_ARCH=${WG_ARCH/#aarch64/arm64}
 WG_KERNEL=${KERNEL:-${WG_KERNEL:-7.2}}
 export WG_ARCH WG_KERNEL
 unset ARCH KERNEL
+if [[ $WG_ARCH != amd64 && " ${WG_ROOT_EXTRA:-} " != *" $WG_ARCH "* ]]; then
+	export WG_ROOT_EXTRA="${WG_ROOT_EXTRA:+$WG_ROOT_EXTRA }$WG_ARCH"
+fi
 
 # Messages go to standard error: standard output is for results.
 say() { printf '%s\n' "$*" >&2; }
@@ -43,8 +46,12 @@ progress() {
 	log=$(mktemp "$WG_CACHE/log/step.XXXXXX")
 	start=$SECONDS
 	note "$text ..."
-	"$@" >"$log" 2>&1 &
+	# In a process group of its own, so that an interrupt ends all of it.
+	set -m
+	"$@" >"$log" 2>&1 </dev/null &
 	pid=$!
+	set +m
+	trap 'kill -- "-$pid" 2>/dev/null; wait "$pid"; exit 130' INT TERM HUP
 	while kill -0 "$pid" 2>/dev/null; do
 		sleep 0.2
 		now=$((SECONDS - start))
@@ -54,9 +61,10 @@ progress() {
 		fi
 	done
 	wait "$pid" || rc=$?
+	trap - INT TERM HUP
 	if ((rc != 0)); then
 		tail -n 40 "$log" >&2
-		say "failed after $((SECONDS - start)) s: $text"
+		say "failed after $((SECONDS - start)) s: $text (all of it: $log)"
 		return "$rc"
 	fi
 	rm -f "$log"

@@ -33,8 +33,8 @@ packages+=(qemu-system-x86)
 
 make_root() {
 	local mirror tmp=$1 list
-	host_needs mmdebstrap mmdebstrap
-	mirror=$(mirror)
+	host_needs mmdebstrap mmdebstrap || return
+	mirror=$(mirror) || return
 	list=$(IFS=, && printf '%s' "${packages[*]}")
 	progress "making the Debian 13 toolchain root (about 2.5 GB, one to two minutes)" \
 		mmdebstrap --mode=root --variant=apt --include="$list" \

@@ -28,7 +28,6 @@ set -euo pipefail
 
 if [[ ! -e /etc/wireguard-rust-root ]]; then
 	need_root
-	[[ $WG_ARCH == arm64 ]] && export WG_ROOT_EXTRA=arm64
 	exec "$WG_QEMU/root.sh" "$WG_QEMU/vm.sh" "$@"
 fi
 
