@@ -196,7 +196,7 @@ qemu_pid=''
 wait "$reader" || true
 
 # What went to the serial line is in the full log as well, if that was written.
-awk '!seen[$0]++' "$work"/{kmsg,console} >"$work/log" 2>/dev/null || true
+cat "$work"/{kmsg,console} 2>/dev/null | tr -d '\r' | awk '!seen[$0]++' >"$work/log" || true
 [[ -z $keep_log ]] || cp "$work/log" "$keep_log"
 if ((rc == 124 || rc == 137)); then
 	tail -n 30 "$work/console" >&2 || true
