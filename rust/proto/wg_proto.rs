@@ -27,7 +27,13 @@
 extern crate std;
 
 pub mod constants;
+pub mod cookie;
 pub mod crypto;
+pub mod index;
 pub mod keys;
+pub mod noise;
+pub mod ratelimit;
+#[cfg(feature = "rustcrypto")]
+pub mod rustcrypto;
 pub mod time;
 pub mod wire;
