@@ -28,8 +28,16 @@ extern crate std;
 
 pub mod allowed_ips;
 pub mod constants;
+pub mod cookie;
+pub mod crypto;
+pub mod index;
 pub mod keypairs;
+pub mod keys;
 pub mod noise;
+pub mod ratelimit;
 pub mod replay;
+#[cfg(feature = "rustcrypto")]
+pub mod rustcrypto;
 pub mod time;
 pub mod timers;
+pub mod wire;
