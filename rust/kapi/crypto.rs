@@ -39,7 +39,8 @@ pub fn memzero_explicit(data: &mut [u8]) {
 #[inline]
 pub fn memneq(a: &[u8], b: &[u8]) -> bool {
     // SAFETY: Both slices are valid for reads of this length.
-    a.len() != b.len() || unsafe { bindings::wg_memneq(a.as_ptr().cast(), b.as_ptr().cast(), a.len()) }
+    a.len() != b.len()
+        || unsafe { bindings::wg_memneq(a.as_ptr().cast(), b.as_ptr().cast(), a.len()) }
 }
 
 /// A BLAKE2s computation.

@@ -11,7 +11,7 @@
 
 use crate::bindings;
 use core::ffi::c_void;
-use kernel::fmt;
+use kernel::{fmt, prelude::*};
 
 /// What has messages printed about it: a network interface.
 ///
@@ -169,4 +169,13 @@ pub fn error(interface: &impl Interface, text: fmt::Arguments<'_>) {
     let text: *const fmt::Arguments<'_> = &text;
     // SAFETY: The device is live; the text is what `%pA` wants, and lives during the call.
     unsafe { bindings::wg_log_error(interface.as_net_device().cast(), text.cast()) };
+}
+
+/// Warns of a bug in this module, with a stack trace, the first time that any is seen.
+///
+/// C counterpart: `WARN_ONCE`.
+#[cold]
+pub(crate) fn warn_once(what: &CStr) {
+    // SAFETY: A valid C string.
+    unsafe { bindings::wg_warn_once(what.as_char_ptr()) };
 }

@@ -15,7 +15,7 @@
 //! the caller has a reference or an RCU guard that orders its accesses already; decrements are
 //! release, with an acquire fence before the object is handed to RCU.
 
-use crate::{bindings, rcu};
+use crate::{bindings, log, rcu};
 use core::{
     marker::PhantomData,
     mem::ManuallyDrop,
@@ -275,8 +275,7 @@ impl<T> Drop for Shared<T> {
 #[cold]
 fn saturate(refs: &AtomicI32) {
     refs.store(SATURATED, Ordering::Relaxed);
-    // SAFETY: The text is a NUL-terminated literal.
-    unsafe { bindings::wg_warn_once(c"reference counter saturated, object leaked".as_ptr()) };
+    log::warn_once(c"reference counter saturated, object leaked");
 }
 
 /// A [`Shared`] object seen by a reader that owns no reference.

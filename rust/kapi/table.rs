@@ -87,7 +87,12 @@ impl<K: Key, T: Send + Sync + 'static> Table<K, T> {
     /// Fails, and returns the object, with `EEXIST` if the key is there, or if memory is short.
     ///
     /// C counterpart: `rhashtable_lookup_insert_fast`. Context: any, with flags to match.
-    pub fn insert(&self, key: K, object: Shared<T>, flags: Flags) -> Result<(), (Error, Shared<T>)> {
+    pub fn insert(
+        &self,
+        key: K,
+        object: Shared<T>,
+        flags: Flags,
+    ) -> Result<(), (Error, Shared<T>)> {
         let inner = object.into_inner();
         let mut entry = bindings::wg_table_entry {
             link: [ptr::null_mut(); 3],

@@ -4,7 +4,7 @@
 //! C header: [`include/linux/timer.h`](srctree/include/linux/timer.h)
 
 use crate::{
-    bindings,
+    bindings, log,
     shared::{Inner, Shared},
     work::contains,
 };
@@ -81,8 +81,7 @@ impl<T: Send + Sync + 'static, H: TimerHandler<T>> Timer<T, H> {
     /// Context: any.
     pub fn bind(&self, owner: &Shared<T>) -> bool {
         if !contains(&Inner::value_range(owner.inner()), self) {
-            // SAFETY: The text is a NUL-terminated literal.
-            unsafe { bindings::wg_warn_once(c"timer bound to a wrong object".as_ptr()) };
+            log::warn_once(c"timer bound to a wrong object");
             return false;
         }
         // INVARIANT: The timer lies within the value of this box. There is only one such box, so

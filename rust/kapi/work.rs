@@ -4,7 +4,7 @@
 //! C header: [`include/linux/workqueue.h`](srctree/include/linux/workqueue.h)
 
 use crate::{
-    bindings,
+    bindings, log,
     shared::{Inner, Shared},
 };
 use core::{
@@ -253,8 +253,7 @@ impl<O: Owner, H: WorkHandler<O>> Work<O, H> {
 
     fn queue_by(&self, owner: O, queue: impl FnOnce(*mut bindings::work_struct) -> bool) -> bool {
         if !contains(&owner.range(), self) {
-            // SAFETY: The text is a NUL-terminated literal.
-            unsafe { bindings::wg_warn_once(c"work queued with a wrong owner".as_ptr()) };
+            log::warn_once(c"work queued with a wrong owner");
             return false;
         }
         let raw = owner.into_raw();

@@ -75,7 +75,7 @@ u32 wg_random_below(u32 ceiling)
  */
 static u64 __percpu *wg_percpu(unsigned long counters)
 {
-	return (u64 __percpu *)(__force u64 *)counters;
+	return (u64 __percpu *)counters;
 }
 
 unsigned long wg_percpu_alloc(u32 counters)

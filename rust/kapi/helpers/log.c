@@ -14,38 +14,38 @@
 
 #include "wg_log.h"
 
-#define DEFINE_INTERFACE(name, text) \
-void wg_log_##name(const struct net_device *dev) \
+#define DEFINE_INTERFACE(id, text) \
+void wg_log_##id(const struct net_device *dev) \
 { \
 	pr_debug("%s: " text "\n", dev->name); \
 }
 
-#define DEFINE_PEER(name, text) \
-void wg_log_##name(const struct net_device *dev, u64 peer) \
+#define DEFINE_PEER(id, text) \
+void wg_log_##id(const struct net_device *dev, u64 peer) \
 { \
 	pr_debug("%s: " text "\n", dev->name, peer); \
 }
 
-#define DEFINE_KEYPAIR(name, text) \
-void wg_log_##name(const struct net_device *dev, u64 keypair, u64 peer) \
+#define DEFINE_KEYPAIR(id, text) \
+void wg_log_##id(const struct net_device *dev, u64 keypair, u64 peer) \
 { \
 	pr_debug("%s: " text "\n", dev->name, keypair, peer); \
 }
 
-#define DEFINE_PEER_AT(name, text) \
-void wg_log_##name(const struct net_device *dev, u64 peer, const struct sockaddr *at) \
+#define DEFINE_PEER_AT(id, text) \
+void wg_log_##id(const struct net_device *dev, u64 peer, const struct sockaddr *at) \
 { \
 	net_dbg_ratelimited("%s: " text "\n", dev->name, peer, at); \
 }
 
-#define DEFINE_FROM(name, text) \
-void wg_log_##name(const struct net_device *dev, const struct sockaddr *from) \
+#define DEFINE_FROM(id, text) \
+void wg_log_##id(const struct net_device *dev, const struct sockaddr *from) \
 { \
 	net_dbg_ratelimited("%s: " text "\n", dev->name, from); \
 }
 
-#define DEFINE_PACKET(name, text) \
-void wg_log_##name(const struct net_device *dev) \
+#define DEFINE_PACKET(id, text) \
+void wg_log_##id(const struct net_device *dev) \
 { \
 	net_dbg_ratelimited("%s: " text "\n", dev->name); \
 }
