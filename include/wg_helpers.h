@@ -8,4 +8,10 @@
 
 #include <linux/types.h>
 
+/* kapi-core */
+#include "wg_core.h"
+#include "wg_crypto.h"
+#include "wg_log.h"
+#include "wg_table.h"
+
 #endif
