@@ -8,4 +8,8 @@
 
 #include <linux/types.h>
 
+#include "wg_netdev.h"
+#include "wg_skb.h"
+#include "wg_udp.h"
+
 #endif

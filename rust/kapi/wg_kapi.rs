@@ -6,3 +6,13 @@
 //! does.
 
 mod bindings;
+
+pub mod chain;
+pub mod dst_cache;
+pub mod endpoint;
+mod gro;
+pub mod icmp;
+pub mod net;
+pub mod netdev;
+pub mod skb;
+pub mod udp;
