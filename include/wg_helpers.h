@@ -8,4 +8,6 @@
 
 #include <linux/types.h>
 
+#include "wg_genl.h"
+
 #endif

@@ -6,3 +6,8 @@
 //! does.
 
 mod bindings;
+mod message;
+
+pub mod genl;
+pub mod nla;
+pub mod policy;
