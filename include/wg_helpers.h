@@ -9,5 +9,10 @@
 #include <linux/types.h>
 
 #include "wg_genl.h"
+/* kapi-core */
+#include "wg_core.h"
+#include "wg_crypto.h"
+#include "wg_log.h"
+#include "wg_table.h"
 
 #endif
