@@ -8,6 +8,7 @@
 
 #include <linux/types.h>
 
+#include "wg_genl.h"
 /* kapi-core */
 #include "wg_core.h"
 #include "wg_crypto.h"

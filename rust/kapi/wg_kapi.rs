@@ -8,17 +8,30 @@
 
 mod bindings;
 
+pub mod chain;
 pub mod clock;
 pub mod crypto;
+pub mod dst_cache;
+pub mod endpoint;
 pub mod errno;
+pub mod genl;
+mod gro;
+pub mod icmp;
 pub mod log;
+mod message;
+pub mod net;
+pub mod netdev;
+pub mod nla;
 pub mod percpu;
+pub mod policy;
 pub mod random;
 pub mod rcu;
 pub mod shared;
+pub mod skb;
 pub mod sync;
 pub mod table;
 pub mod timer;
+pub mod udp;
 pub mod work;
 pub mod chain;
 pub mod dst_cache;
