@@ -23,7 +23,8 @@ use crate::{
     allowed_ips::{AllowedIp, PeerRoutes, Routes},
     device::Device,
     identity::Identity,
-    peer::Peer, //
+    peer::Peer,
+    tx, //
 };
 
 /// What configuration changes, all under the device's mutex.
@@ -104,6 +105,9 @@ impl Device {
             preshared,
             config.identities,
         )?;
+        if config.up {
+            peer.start_timers();
+        }
         let entry = PeerConfig {
             peer: peer.clone(),
             routes: PeerRoutes::new(),
@@ -113,7 +117,7 @@ impl Device {
             .try_create_and_insert(peer.number(), entry, GFP_KERNEL)?;
         if let Err((error, _)) = self.peers.insert(*key, peer.clone(), GFP_KERNEL) {
             config.peers.remove(&peer.number());
-            peer.retire();
+            Peer::retire(&peer);
             return Err(error);
         }
         config.peer_count = config.peer_count.saturating_add(1);
@@ -147,7 +151,7 @@ impl Device {
 
     fn retire(&self, peer: &Shared<Peer>) {
         drop(self.peers.remove(peer.remote().as_bytes(), peer));
-        self.netdev.tx_dropped(peer.retire());
+        self.netdev.tx_dropped(Peer::retire(peer));
     }
 
     /// Gives `ip` to `peer`, from whomever has it now (contract N14).
@@ -243,11 +247,10 @@ impl Device {
         config.identities = number;
         drop(self.identity.replace(identity));
         for entry in config.peers() {
-            entry.peer.identity_changed(number);
+            Peer::identity_changed(&entry.peer, number);
             entry.peer.expire_sending_keys();
-            entry.peer.allow_initiation_now();
             if config.up && before.is_none() {
-                entry.peer.flush_staged();
+                tx::flush(entry.peer.as_shared_ref());
             }
         }
         Ok(())

@@ -8,27 +8,25 @@
 use kernel::{
     prelude::*,
     sync::{
+        aref::ARef,
         atomic::{Atomic, Relaxed},
-        lock::mutex::MutexGuard,
-        new_mutex,
         Arc,
-        Mutex, //
+        ArcBorrow, //
     },
-    types::ARef,
 };
 use wg_kapi::{
     chain::SkbChain,
+    errno,
     log,
-    net::Net,
     netdev::{self, NetDevice},
     new_spinlock_bh,
     percpu::Counters,
     rcu,
     skb::SkBuff,
-    sync::SpinLockBh,
+    sync::{new_mutex, Mutex, MutexGuard, SpinLockBh},
     table::Table,
     udp::{UdpHandler, UdpPort},
-    work, //
+    work::{self, QueueFlags}, //
 };
 
 use crate::{
@@ -38,7 +36,9 @@ use crate::{
     identity::Identity,
     keypair::Keypair,
     peer::Peer,
-    stats::{Stat, STATS}, //
+    rx,
+    stats::{Stat, STATS},
+    tx, //
 };
 
 /// A WireGuard interface.
@@ -98,8 +98,8 @@ impl Device {
 
     /// Counts `n` events of kind `stat`. Any context.
     #[inline]
-    pub(crate) fn count_many(&self, stat: Stat, n: u64) {
-        self.counters.add(stat.index(), n);
+    pub(crate) fn count_many(&self, stat: Stat, n: usize) {
+        self.counters.add(stat.index(), u64::try_from(n).unwrap_or(0));
     }
 
     /// How often `stat` has happened. Any context.
@@ -160,7 +160,7 @@ impl Device {
         let net = self
             .netdev
             .creating_net()
-            .ok_or_else(wg_kapi::errno::ENONET)?;
+            .ok_or_else(errno::ENONET)?;
         let new = UdpPort::open(&net, port, self.clone())?;
         config.port = new.port();
         drop(self.port.replace(Some(new)));
@@ -176,7 +176,7 @@ impl Device {
             let peer = &entry.peer;
             self.netdev.tx_dropped(peer.purge_staged());
             peer.stop_timers();
-            peer.forget_sessions();
+            Peer::forget_sessions(peer);
             peer.allow_initiation_now();
         }
         self.handshakes.purge();
@@ -186,21 +186,24 @@ impl Device {
 
 impl netdev::Driver for Device {
     fn create(netdev: ARef<NetDevice>) -> Result<Arc<Self>> {
+        let name = netdev.name();
         let kex = work::Queue::new(
-            c"wg-kex-%s",
-            &netdev,
-            work::Flags::UNBOUND | work::Flags::FREEZABLE,
+            c"wg-kex",
+            name.as_c_str(),
+            QueueFlags::UNBOUND | QueueFlags::FREEZABLE,
+            0,
         )?;
         let crypt = work::Queue::new(
-            c"wg-crypt-%s",
-            &netdev,
-            work::Flags::PERCPU | work::Flags::MEM_RECLAIM | work::Flags::CPU_INTENSIVE,
+            c"wg-crypt",
+            name.as_c_str(),
+            QueueFlags::PERCPU | QueueFlags::MEM_RECLAIM | QueueFlags::CPU_INTENSIVE,
+            0,
         )?;
         let device = Arc::pin_init(
             try_pin_init!(Self {
                 config <- new_mutex!(Config::new()),
-                identity: rcu::Slot::new(None),
-                port: rcu::BoxSlot::new(None),
+                identity: rcu::Slot::empty(),
+                port: rcu::BoxSlot::empty(),
                 peers: Table::new()?,
                 in_flight: Table::new()?,
                 keypairs: Table::new()?,
@@ -228,8 +231,12 @@ impl netdev::Driver for Device {
         config.up = true;
         this.running.store(1, Relaxed);
         for entry in config.peers() {
-            entry.peer.flush_staged();
-            entry.peer.send_keepalive_if_persistent();
+            let peer = entry.peer.as_shared_ref();
+            peer.start_timers();
+            tx::flush(peer);
+            if peer.keepalive() != 0 {
+                tx::send_keepalive(peer);
+            }
         }
         Ok(())
     }
@@ -256,11 +263,11 @@ impl netdev::Driver for Device {
     }
 
     fn xmit(this: &Self, skb: SkBuff) -> Result {
-        crate::tx::xmit(this, skb)
+        tx::xmit(this, skb)
     }
 
     fn creating_net_exit(this: &Arc<Self>) {
-        log::creating_net_exiting(&this.netdev);
+        log::creating_netns_gone(&this.netdev);
         this.netdev.carrier_off();
         let config = this.lock();
         drop(this.port.replace(None));
@@ -271,12 +278,13 @@ impl netdev::Driver for Device {
 
     fn suspend(this: &Arc<Self>) {
         for entry in this.lock().peers() {
-            entry.peer.forget_sessions();
+            Peer::forget_sessions(&entry.peer);
         }
     }
 
     fn vm_forked(this: &Arc<Self>) {
         for entry in this.lock().peers() {
+            Peer::forget_handshake(&entry.peer);
             entry.peer.expire_sending_keys();
             entry.peer.allow_initiation_now();
         }
@@ -284,7 +292,7 @@ impl netdev::Driver for Device {
 }
 
 impl UdpHandler for Device {
-    fn receive(this: &Self, chain: SkbChain) {
-        crate::rx::receive(this, chain);
+    fn receive(this: ArcBorrow<'_, Self>, _port: &UdpPort, chain: SkbChain) {
+        rx::receive(this, chain);
     }
 }

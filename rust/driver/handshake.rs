@@ -6,20 +6,25 @@
 mod receive;
 mod send;
 
+use core::net::SocketAddr;
+
 use kernel::{
     prelude::*,
-    sync::{new_mutex, Arc, Mutex}, //
+    sync::{Arc, ArcBorrow}, //
 };
 use wg_kapi::{
     chain::SkbChain,
+    endpoint::Endpoint,
+    log,
     new_spinlock_bh,
     random,
-    skb::SkBuff,
-    sync::SpinLockBh,
-    work::{Work, WorkHandler}, //
+    shared::Shared,
+    skb::{Outer, SkBuff},
+    sync::{new_mutex, Mutex, SpinLockBh},
+    work::{cond_resched, Work, WorkHandler}, //
 };
 use wg_proto::{
-    constants::MAX_QUEUED_INCOMING_HANDSHAKES,
+    constants::MAX_QUEUED_HANDSHAKES,
     cookie::{CookieChecker, CookieJar, LoadMonitor},
     keys::{PresharedKey, PublicKey},
     noise::Handshake,
@@ -70,18 +75,18 @@ impl Peer {
     }
 
     /// From now on handshakes are under the identity with this number. Process context.
-    pub(crate) fn identity_changed(&self, number: u64) {
-        let mut handshake = self.handshake.lock();
+    pub(crate) fn identity_changed(this: &Shared<Self>, number: u64) {
+        let mut handshake = this.handshake.lock();
         handshake.identity = number;
         let index = handshake.noise.identity_changed();
         drop(handshake);
-        self.free_in_flight(index);
+        Self::free_in_flight(this, index);
     }
 
     /// Forgets the handshake in flight. Process context.
-    pub(crate) fn forget_handshake(&self) {
-        let index = self.handshake.lock().noise.clear();
-        self.free_in_flight(index);
+    pub(crate) fn forget_handshake(this: &Shared<Self>) {
+        let index = this.handshake.lock().noise.clear();
+        Self::free_in_flight(this, index);
     }
 
     /// The next initiation need not wait for the last to be 5 s ago. Process context.
@@ -89,9 +94,9 @@ impl Peer {
         self.handshake.lock().noise.allow_initiation_now();
     }
 
-    fn free_in_flight(&self, index: Option<Index>) {
+    fn free_in_flight(this: &Shared<Self>, index: Option<Index>) {
         if let Some(index) = index {
-            drop(self.device().in_flight.remove(&index.0, self));
+            drop(this.device().in_flight.remove(&index.0, this));
         }
     }
 }
@@ -144,21 +149,22 @@ impl Handshakes {
 
 impl Device {
     /// Takes a handshake message from the network. Softirq.
-    pub(crate) fn queue_handshake(&self, skb: SkBuff) {
+    pub(crate) fn queue_handshake(&self, skb: SkBuff, outer: &Outer) {
         if !random::is_ready() {
             return self.count(Stat::RxNoRandomness);
         }
         let mut queue = self.handshakes.queue.lock();
-        if queue.len() >= MAX_QUEUED_INCOMING_HANDSHAKES {
+        if queue.len() >= MAX_QUEUED_HANDSHAKES {
             drop(queue);
+            log::handshake_dropped(&self.netdev, &outer.from);
             return self.count(Stat::RxHandshakeQueue);
         }
         queue.push_back(skb);
     }
 
     /// Has a worker look at the queued messages. Softirq.
-    pub(crate) fn process_handshakes(self: &Arc<Self>) {
-        self.handshakes.work.queue(&self.kex, self.clone());
+    pub(crate) fn process_handshakes(this: ArcBorrow<'_, Self>) {
+        this.handshakes.work.queue(&this.kex, this.into());
     }
 }
 
@@ -169,7 +175,7 @@ impl WorkHandler<Arc<Device>> for ReceiveHandshakes {
     fn run(device: Arc<Device>) {
         while let Some((skb, waiting)) = device.handshakes.next() {
             receive::message(&device, skb, waiting);
-            wg_kapi::work::cond_resched();
+            cond_resched();
         }
     }
 }
@@ -186,4 +192,9 @@ impl FloodGuard {
         }
         self.limiter.as_mut()
     }
+}
+
+/// The address of an endpoint as the protocol core wants it.
+fn socket_address(endpoint: &Endpoint) -> Option<SocketAddr> {
+    Some(SocketAddr::new(endpoint.address()?, endpoint.port()))
 }

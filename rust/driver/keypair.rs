@@ -31,7 +31,7 @@ static NUMBERS: Atomic<i64> = Atomic::new(0);
 /// A keypair: immutable but for its counters.
 #[pin_data(PinnedDrop)]
 pub(crate) struct Keypair {
-    number: i64,
+    number: u64,
     peer: Shared<Peer>,
     role: Role,
     local: Index,
@@ -43,6 +43,8 @@ pub(crate) struct Keypair {
     next: Atomic<i64>,
     /// Cleared when sending under this keypair is over for good.
     may_send: Atomic<i32>,
+    /// Set while a responder has not seen a message under it.
+    unconfirmed: Atomic<i32>,
     #[pin]
     window: SpinLockBh<ReplayWindow>,
 }
@@ -57,7 +59,7 @@ impl Keypair {
             send,
             receive,
         } = session;
-        let number = NUMBERS.fetch_add(1, Relaxed).wrapping_add(1);
+        let number = u64::try_from(NUMBERS.fetch_add(1, Relaxed)).map_or(0, |n| n.wrapping_add(1));
         let keypair = Shared::pin_init(
             pin_init!(Self {
                 number,
@@ -70,6 +72,7 @@ impl Keypair {
                 born: now,
                 next: Atomic::new(0),
                 may_send: Atomic::new(1),
+                unconfirmed: Atomic::new(i32::from(role == Role::Responder)),
                 window <- new_spinlock_bh!(ReplayWindow::new()),
             }),
             GFP_KERNEL,
@@ -82,6 +85,22 @@ impl Keypair {
     #[inline]
     pub(crate) fn peer(&self) -> &Shared<Peer> {
         &self.peer
+    }
+
+    /// Which side of the handshake was ours.
+    pub(crate) fn role(&self) -> Role {
+        self.role
+    }
+
+    /// Whether it waits for its first message.
+    #[inline]
+    pub(crate) fn is_unconfirmed(&self) -> bool {
+        self.unconfirmed.load(Relaxed) != 0
+    }
+
+    /// The first message has come.
+    pub(crate) fn set_confirmed(&self) {
+        self.unconfirmed.store(0, Relaxed);
     }
 
     /// Our index, by which the peer addresses us.

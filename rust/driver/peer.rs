@@ -5,38 +5,39 @@
 use kernel::{
     prelude::*,
     sync::{
-        atomic::{Acquire, Atomic, Relaxed, Release},
-        new_mutex,
-        Arc,
-        Mutex, //
+        atomic::{Atomic, Relaxed},
+        Arc, //
     },
 };
 use wg_kapi::{
     clock,
     dst_cache::DstCache,
+    endpoint::Endpoint,
     log,
     new_spinlock_bh,
     percpu::Counters,
     rcu,
     shared::{Shared, SharedRef},
-    sync::SpinLockBh,
+    skb::SkBuff,
+    sync::{new_mutex, Mutex, SpinLockBh},
     timer::Timer,
-    udp::Endpoint,
+    udp::{self, UdpPort},
     work::Work, //
 };
 use wg_proto::{
     keypairs::{Retired, Slots},
     keys::{PresharedKey, PublicKey},
+    noise::Role,
     timers, //
 };
 
 use crate::{
-    crypto,
     device::Device,
     handshake::{PeerHandshake, SendInitiation},
     keypair::Keypair,
+    stats::Stat,
     timers::{PeerTimers, TimerExpired, WipeKeys},
-    tx::{ContinueTransmit, TxQueue}, //
+    tx::{self, ContinueTransmit, TxQueue}, //
 };
 
 /// Numbers peers over the life of the module, for the log and for the order of lists.
@@ -69,8 +70,8 @@ pub(crate) struct Peer {
     pub(crate) tx: SpinLockBh<TxQueue>,
     #[pin]
     endpoint: SpinLockBh<Endpoint>,
-    /// Routes to the endpoint; absent until something is sent.
-    routes: rcu::Slot<DstCache>,
+    /// Routes to the endpoint.
+    routes: DstCache,
     #[pin]
     pub(crate) timers: SpinLockBh<PeerTimers>,
     #[pin]
@@ -112,11 +113,11 @@ impl Peer {
                 dead: Atomic::new(0),
                 has_endpoint: Atomic::new(0),
                 keepalive: Atomic::new(0),
-                current: rcu::Slot::new(None),
+                current: rcu::Slot::empty(),
                 slots <- new_spinlock_bh!(Slots::new()),
                 tx <- new_spinlock_bh!(TxQueue::new()),
-                endpoint <- new_spinlock_bh!(Endpoint::none()),
-                routes: rcu::Slot::new(None),
+                endpoint <- new_spinlock_bh!(Endpoint::default()),
+                routes: DstCache::new(),
                 timers <- new_spinlock_bh!(PeerTimers::new()),
                 timer <- Timer::new(),
                 handshake <- new_mutex!(PeerHandshake::new(&remote, preshared, identity)),
@@ -166,17 +167,19 @@ impl Peer {
     ///
     /// It must not be in the peer table any more. What still runs on other CPUs finishes with the
     /// message it has in hand. Process context; does not wait for a grace period.
-    pub(crate) fn retire(&self) -> u64 {
-        self.dead.store(1, Relaxed);
-        let dropped = self.purge_staged();
-        self.timer.shutdown_sync();
-        self.stop_timers();
+    pub(crate) fn retire(this: &Shared<Self>) -> usize {
+        this.dead.store(1, Relaxed);
+        this.stop_timers();
+        this.timer.shutdown_sync();
         // Closed slots take no new keypair: a handshake that completes at this moment is refused.
-        let retired = self.slots.lock().close();
-        self.free_keypairs(retired);
-        self.forget_handshake();
-        drop(self.routes.replace(None));
-        dropped
+        let mut slots = this.slots.lock();
+        let retired = slots.close();
+        this.publish_current(&slots);
+        drop(slots);
+        this.free_keypairs(retired);
+        Self::forget_handshake(this);
+        this.routes.reset();
+        this.purge_staged()
     }
 
     // Keypairs.
@@ -184,18 +187,17 @@ impl Peer {
     /// Adds the keypair of a new session; the rules of rotation are those of the role.
     ///
     /// False if the peer was removed in the meantime.
-    pub(crate) fn install(&self, keypair: Shared<Keypair>, role: wg_proto::noise::Role) -> bool {
-        use wg_proto::noise::Role;
-        if self
-            .device
-            .keypairs
-            .insert(keypair.local().get(), keypair.clone(), GFP_KERNEL)
+    pub(crate) fn install(&self, keypair: Shared<Keypair>) -> bool {
+        let table = &self.device.keypairs;
+        if table
+            .insert(keypair.local().0, keypair.clone(), GFP_KERNEL)
             .is_err()
         {
+            self.device.count(Stat::NoMemory);
             return false;
         }
         let mut slots = self.slots.lock();
-        let outcome = match role {
+        let outcome = match keypair.role() {
             Role::Initiator => slots.install_initiator(keypair),
             Role::Responder => slots.install_responder(keypair),
         };
@@ -207,26 +209,25 @@ impl Peer {
                 true
             }
             Err(refused) => {
-                drop(self.device.keypairs.remove(&refused.local().get(), &refused));
+                drop(table.remove(&refused.local().0, &refused));
                 false
             }
         }
     }
 
     /// Makes `keypair` the current one if it is the one that waits for confirmation.
-    pub(crate) fn confirm(&self, keypair: &Keypair) -> bool {
+    pub(crate) fn confirm(&self, keypair: &Shared<Keypair>) -> bool {
         let mut slots = self.slots.lock();
-        if !slots.next().is_some_and(|next| next.is(keypair)) {
+        let Some(retired) = slots.confirm_next(keypair, Shared::ptr_eq) else {
             return false;
-        }
-        let retired = slots.confirm_next();
+        };
         self.publish_current(&slots);
         drop(slots);
         self.free_keypairs(retired);
         true
     }
 
-    /// Whether `keypair` still waits for confirmation, without taking the lock where it does not.
+    /// Nothing is sent any more under the keys there are; what was sent under them may still come.
     pub(crate) fn expire_sending_keys(&self) {
         let slots = self.slots.lock();
         for keypair in slots.current().into_iter().chain(slots.next()) {
@@ -235,14 +236,14 @@ impl Peer {
     }
 
     /// Drops all keypairs and the handshake in flight. Process context.
-    pub(crate) fn forget_sessions(&self) {
-        let mut slots = self.slots.lock();
+    pub(crate) fn forget_sessions(this: &Shared<Self>) {
+        let mut slots = this.slots.lock();
         let retired = slots.take_all();
-        self.publish_current(&slots);
+        this.publish_current(&slots);
         drop(slots);
-        self.free_keypairs(retired);
-        self.forget_handshake();
-        self.timers.lock().keys_wiped();
+        this.free_keypairs(retired);
+        Self::forget_handshake(this);
+        this.timers.lock().keys_wiped();
     }
 
     fn publish_current(&self, slots: &Slots<Shared<Keypair>>) {
@@ -252,7 +253,7 @@ impl Peer {
     /// Frees the indices of keypairs that are out of use, and then the keypairs.
     fn free_keypairs(&self, retired: Retired<Shared<Keypair>>) {
         for keypair in retired {
-            drop(self.device.keypairs.remove(&keypair.local().get(), &keypair));
+            drop(self.device.keypairs.remove(&keypair.local().0, &keypair));
         }
     }
 
@@ -278,20 +279,42 @@ impl Peer {
         }
         *known = *endpoint;
         drop(known);
-        self.has_endpoint.store(1, Release);
-        self.forget_routes();
+        self.has_endpoint.store(1, Relaxed);
+        self.routes.reset();
     }
 
     /// Forgets the source address and routes: the kernel chooses anew (contract E5).
     pub(crate) fn forget_source(&self) {
         self.endpoint.lock().clear_source();
-        self.forget_routes();
+        self.routes.reset();
     }
 
-    fn forget_routes(&self) {
-        if let Some(routes) = self.routes.load(&rcu::read_lock()) {
-            routes.reset();
+    /// Sends one message to `endpoint`, which is what [`Peer::endpoint`] said.
+    pub(crate) fn send_to(
+        &self,
+        port: &UdpPort,
+        endpoint: &Endpoint,
+        skb: SkBuff,
+        ds: u8,
+    ) -> Result {
+        let device = &self.device;
+        let sent = udp::send(
+            port,
+            &device.netdev,
+            skb,
+            endpoint,
+            Some(&self.routes),
+            ds,
+            device.fwmark(),
+        );
+        if sent.source_lost {
+            let mut known = self.endpoint.lock();
+            // Unless a message from elsewhere came meanwhile.
+            if known.same(endpoint) {
+                known.clear_source();
+            }
         }
+        sent.result
     }
 
     // Statistics.
@@ -335,10 +358,10 @@ impl Peer {
     }
 
     /// Sets the interval of persistent keepalives; sends one at once if they were off (N15).
-    pub(crate) fn set_keepalive(self: SharedRef<'_, Self>, seconds: u16) {
-        let before = self.keepalive.xchg(i32::from(seconds), Relaxed);
-        if before == 0 && seconds != 0 && self.device.is_running() {
-            self.send_keepalive();
+    pub(crate) fn set_keepalive(this: SharedRef<'_, Self>, seconds: u16) {
+        let before = this.keepalive.xchg(i32::from(seconds), Relaxed);
+        if before == 0 && seconds != 0 && this.device.is_running() {
+            tx::send_keepalive(this);
         }
     }
 

@@ -6,18 +6,18 @@
 //! data is decrypted here and now, on the CPU that has it in its cache. A *run* of messages of one
 //! keypair costs one lookup, one endpoint comparison and one timer event.
 
-use kernel::sync::Arc;
+use kernel::sync::ArcBorrow;
 use wg_kapi::{
     chain::SkbChain,
     log,
     rcu,
     shared::SharedRef,
-    skb::SkBuff,
-    udp::Endpoint, //
+    endpoint::Endpoint,
+    skb::{Inner, Outer, SkBuff}, //
 };
 use wg_proto::{
     timers::Event,
-    wire::{inner_packet, DataHeader, Index, InnerError, Message, Version}, //
+    wire::{inner_packet, kind, DataHeader, Index, InnerError, Kind, Version}, //
 };
 
 use crate::{
@@ -30,62 +30,60 @@ use crate::{
     tx, //
 };
 
-/// Bytes of the inner header that decide where a packet goes: an IPv6 header, the longer one.
-const INNER_HEADER: usize = 40;
-
 /// Takes datagrams from a socket. Softirq.
-pub(crate) fn receive(device: &Arc<Device>, chain: SkbChain) {
+pub(crate) fn receive(device: ArcBorrow<'_, Device>, chain: SkbChain) {
     let guard = rcu::read_lock();
     let mut run: Option<Run<'_>> = None;
     let mut handshakes = false;
     for mut skb in chain {
+        let Some(outer) = skb.udp_payload() else {
+            device.count(Stat::RxMalformed);
+            continue;
+        };
         match sort(&mut skb) {
-            Kind::Data(index, counter) => {
+            Sorted::Data(index, counter) => {
                 if run.as_ref().is_none_or(|run| run.keypair.local() != index) {
                     if let Some(run) = run.take() {
                         run.finish();
                     }
-                    run = Run::begin(device, index, &guard);
+                    run = Run::begin(&device, index, &guard);
                 }
                 match &mut run {
-                    Some(run) => run.take(device, skb, counter, &guard),
+                    Some(run) => run.take(&device, skb, &outer, counter, &guard),
                     None => device.count(Stat::RxNoKeypair),
                 }
             }
-            Kind::Handshake => {
-                device.queue_handshake(skb);
+            Sorted::Handshake => {
+                device.queue_handshake(skb, &outer);
                 handshakes = true;
             }
-            Kind::Malformed => device.count(Stat::RxMalformed),
+            Sorted::Malformed => {
+                log::bad_message(&device.netdev, &outer.from);
+                device.count(Stat::RxMalformed);
+            }
         }
     }
     if let Some(run) = run {
         run.finish();
     }
     if handshakes {
-        device.process_handshakes();
+        Device::process_handshakes(device);
     }
 }
 
-enum Kind {
+enum Sorted {
     Data(Index, u64),
     Handshake,
     Malformed,
 }
 
-/// What a datagram is, by size and first word (contract V1).
-fn sort(skb: &mut SkBuff) -> Kind {
-    if !skb.pull_udp() {
-        return Kind::Malformed;
-    }
+/// What a UDP payload is, by its size and first words (contract V1).
+fn sort(skb: &mut SkBuff) -> Sorted {
     let length = skb.len();
-    match skb.head() {
-        Some(head) => match DataHeader::parse(head, length) {
-            Some(header) => Kind::Data(header.receiver(), header.counter().0),
-            None if Message::is_handshake(head, length) => Kind::Handshake,
-            None => Kind::Malformed,
-        },
-        None => Kind::Malformed,
+    match skb.header().and_then(|head| kind(head, length)) {
+        Some(Kind::Data(header)) => Sorted::Data(header.receiver(), header.counter().0),
+        Some(Kind::Handshake) => Sorted::Handshake,
+        None => Sorted::Malformed,
     }
 }
 
@@ -94,8 +92,8 @@ struct Run<'g> {
     keypair: SharedRef<'g, Keypair>,
     /// Where the last authentic message came from.
     endpoint: Option<Endpoint>,
+    /// Whether one of them had a packet inside.
     data: bool,
-    keepalive: bool,
 }
 
 impl<'g> Run<'g> {
@@ -106,45 +104,49 @@ impl<'g> Run<'g> {
             keypair,
             endpoint: None,
             data: false,
-            keepalive: false,
         })
     }
 
     /// Decrypts one message and delivers what is in it.
-    fn take(&mut self, device: &Device, mut skb: SkBuff, counter: u64, guard: &rcu::Guard) {
+    fn take(
+        &mut self,
+        device: &Device,
+        mut skb: SkBuff,
+        outer: &Outer,
+        counter: u64,
+        guard: &rcu::Guard,
+    ) {
         let keypair = self.keypair;
         let peer = keypair.peer();
         if !keypair.may_receive(crypto::now()) {
             return device.count(Stat::RxExpired);
         }
-        let outer = skb.outer();
         let message_len = skb.len();
         if !skb.open(size_of::<DataHeader>(), counter, keypair.receiving_key()) {
             return device.count(Stat::RxDecrypt);
         }
         if keypair.accept(counter).is_err() {
-            log::invalid_nonce(&device.netdev, peer.number(), counter);
+            log::received_bad_counter(&device.netdev, peer.number(), &outer.from);
             return device.count(Stat::RxReplay);
         }
-        if self.endpoint.as_ref().is_none_or(|known| !known.same(&outer.source)) {
-            peer.set_endpoint(&outer.source);
-            self.endpoint = Some(outer.source);
+        if self.endpoint.as_ref().is_none_or(|known| !known.same(&outer.from)) {
+            peer.set_endpoint(&outer.from);
+            self.endpoint = Some(outer.from);
         }
         if keypair.is_unconfirmed() {
             confirm(keypair);
         }
         if skb.len() == 0 {
-            self.keepalive = true;
             device.count(Stat::RxKeepalive);
-            log::received_keepalive(&device.netdev, peer.number(), &outer.source);
+            log::received_keepalive(&device.netdev, peer.number(), &outer.from);
         } else {
             self.data = true;
-            if !prepare(device, peer, &mut skb, guard) {
+            if !prepare(device, peer, &mut skb, outer, guard) {
                 return;
             }
-            skb.ecn_decapsulate(outer.tos);
+            skb.ecn_decapsulate(outer.ds);
         }
-        let bytes = u64::from(message_len);
+        let bytes = u64::try_from(message_len).unwrap_or(0);
         peer.received_bytes(bytes);
         device.netdev.tstats_rx(1, bytes);
         if skb.len() != 0 {
@@ -178,6 +180,7 @@ fn confirm(keypair: SharedRef<'_, Keypair>) {
         return;
     };
     let peer = keypair.peer();
+    keypair.set_confirmed();
     if peer.confirm(&owned) {
         peer.timer_event(Event::SessionConfirmed);
         peer.handshake_completed();
@@ -186,14 +189,26 @@ fn confirm(keypair: SharedRef<'_, Keypair>) {
 }
 
 /// Makes a plaintext a packet of this interface, if its source may come from `peer`.
-fn prepare(device: &Device, peer: &Peer, skb: &mut SkBuff, guard: &rcu::Guard) -> bool {
+fn prepare(
+    device: &Device,
+    peer: &Peer,
+    skb: &mut SkBuff,
+    outer: &Outer,
+    guard: &rcu::Guard,
+) -> bool {
     let length = skb.len();
-    let packet = match inner_packet(skb.head_upto(INNER_HEADER), length) {
+    let packet = match inner_packet(skb.plaintext_prefix(), length) {
         Ok(packet) => packet,
         Err(error) => {
             match error {
-                InnerError::NotIp => device.netdev.rx_frame_error(),
-                InnerError::Length => device.netdev.rx_length_error(),
+                InnerError::NotIp => {
+                    log::received_not_ip(&device.netdev, peer.number(), &outer.from);
+                    device.netdev.rx_frame_error();
+                }
+                InnerError::Length => {
+                    log::received_bad_length(&device.netdev, peer.number(), &outer.from);
+                    device.netdev.rx_length_error();
+                }
             }
             device.count(Stat::RxNotIp);
             return false;
@@ -204,9 +219,14 @@ fn prepare(device: &Device, peer: &Peer, skb: &mut SkBuff, guard: &rcu::Guard) -
         .lookup(packet.source, guard)
         .is_some_and(|owner| owner.number() == peer.number());
     if !allowed {
+        log::received_bad_source(&device.netdev, peer.number(), &outer.from);
         device.netdev.rx_frame_error();
         device.count(Stat::RxSource);
         return false;
     }
-    skb.make_inner(&device.netdev, packet.version == Version::V6, packet.len)
+    let inner = match packet.version {
+        Version::V4 => Inner::V4,
+        Version::V6 => Inner::V6,
+    };
+    skb.set_inner(inner, packet.len).is_ok()
 }

@@ -40,8 +40,6 @@ stats! {
     TxSeal = c"tx_drop_encrypt",
     /// No socket, no route, or the network below refused.
     TxSend = c"tx_drop_send",
-    /// An outgoing message would have gone into the tunnel that it came out of.
-    TxLoop = c"tx_drop_loop",
     /// Not a WireGuard message: size or type.
     RxMalformed = c"rx_drop_malformed",
     /// Handshake messages before the random number generator was ready.

@@ -8,7 +8,7 @@
 use core::time::Duration;
 
 use wg_kapi::{
-    shared::{Shared, SharedRef},
+    shared::Shared,
     timer::TimerHandler,
     work::WorkHandler, //
 };
@@ -18,7 +18,6 @@ use crate::{
     crypto,
     handshake,
     peer::Peer,
-    stats::Stat,
     tx, //
 };
 
@@ -50,10 +49,11 @@ impl Peer {
         self.timers.lock().machine.start();
     }
 
-    /// Disarms all timers. Waits for a handler that runs; not to be called from one.
+    /// Disarms all timers. Any context.
     pub(crate) fn stop_timers(&self) {
+        // An expiry that runs at this moment finds nothing due.
         self.timers.lock().machine.stop();
-        self.timer.cancel_sync();
+        self.timer.cancel();
     }
 
     /// Notes an event. Any context.
@@ -98,9 +98,7 @@ impl TimerHandler<Peer> for TimerExpired {
         let peer_ref = peer.as_shared_ref();
         if actions.purge_staged {
             log_gave_up(&peer);
-            let dropped = peer.purge_staged();
-            peer.device().netdev.tx_dropped(dropped);
-            peer.device().count_many(Stat::TxStaged, dropped);
+            peer.device().netdev.tx_dropped(peer.purge_staged());
         }
         if let Some(why) = actions.initiate {
             log_initiate(&peer, why);
@@ -117,17 +115,17 @@ impl TimerHandler<Peer> for TimerExpired {
 }
 
 fn log_gave_up(peer: &Peer) {
-    wg_kapi::log::handshake_gave_up(&peer.device().netdev, peer.number(), &peer.endpoint());
+    wg_kapi::log::handshake_given_up(&peer.device().netdev, peer.number(), &peer.endpoint());
 }
 
 fn log_initiate(peer: &Peer, why: Initiate) {
     let netdev = &peer.device().netdev;
     match why {
-        Initiate::Retry { attempt } => {
-            wg_kapi::log::handshake_retry(netdev, peer.number(), &peer.endpoint(), attempt);
+        Initiate::Retry { .. } => {
+            wg_kapi::log::handshake_retry(netdev, peer.number(), &peer.endpoint());
         }
         Initiate::Silence => {
-            wg_kapi::log::stopped_hearing_back(netdev, peer.number(), &peer.endpoint());
+            wg_kapi::log::peer_silent(netdev, peer.number(), &peer.endpoint());
         }
     }
 }
@@ -137,10 +135,7 @@ pub(crate) struct WipeKeys;
 
 impl WorkHandler<Shared<Peer>> for WipeKeys {
     fn run(peer: Shared<Peer>) {
-        wg_kapi::log::zeroing_keys(&peer.device().netdev, peer.number(), &peer.endpoint());
-        peer.forget_sessions();
+        wg_kapi::log::keys_wiped(&peer.device().netdev, peer.number());
+        Peer::forget_sessions(&peer);
     }
 }
-
-/// Not unused: keeps the signature of the data path in one place.
-pub(crate) type PeerRef<'g> = SharedRef<'g, Peer>;

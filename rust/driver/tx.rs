@@ -11,23 +11,21 @@
 //!
 //! Without a session the packets stay in the queue and a handshake is asked for.
 
-use core::net::IpAddr;
-
 use kernel::prelude::*;
 use wg_kapi::{
     chain::SkbChain,
     errno,
     icmp,
+    log,
     rcu,
     shared::{Shared, SharedRef},
-    skb::SkBuff,
-    udp::{self, Endpoint},
+    skb::{ecn_encapsulate, Cb, SkBuff},
     work::WorkHandler, //
 };
 use wg_proto::{
-    constants::{MAX_QUEUED_PACKETS, MAX_STAGED_PACKETS},
+    constants::MAX_STAGED_PACKETS,
     timers::Event,
-    wire::{padded_len, DataHeader}, //
+    wire::{padded_len, Counter, DataHeader}, //
 };
 
 use crate::{
@@ -38,6 +36,13 @@ use crate::{
     peer::Peer,
     stats::Stat, //
 };
+
+/// Packets that may wait while the queue is being worked on. More than [`MAX_STAGED_PACKETS`], as
+/// these are sure to leave soon.
+const MAX_QUEUED_PACKETS: usize = 4096;
+
+/// Room ahead of a message of our own making: its header, UDP, IP and the lower layers.
+pub(crate) const HEADROOM: usize = 128;
 
 /// Batches that a driver sends before it makes way for others on its CPU.
 const TURN: usize = 16;
@@ -62,13 +67,12 @@ impl TxQueue {
     }
 
     /// Drops the oldest packets until there are at most `limit`; says how many went.
-    fn trim(&mut self, limit: usize) -> u64 {
-        let mut dropped: u64 = 0;
-        while self.packets.len() > limit {
+    fn trim(&mut self, limit: usize) -> usize {
+        let excess = self.packets.len().saturating_sub(limit);
+        for _ in 0..excess {
             drop(self.packets.pop_front());
-            dropped = dropped.saturating_add(1);
         }
-        dropped
+        excess
     }
 }
 
@@ -80,15 +84,18 @@ impl TxQueue {
 /// `EDESTADDRREQ` without an endpoint: they reach the sender's system call (contract X1 to X5).
 pub(crate) fn xmit(device: &Device, mut skb: SkBuff) -> Result {
     let Some(ip) = skb.ip_header() else {
+        log::tx_not_ip(&device.netdev);
         return Err(refuse(device, Stat::TxNotIp, errno::EPROTONOSUPPORT()));
     };
     let guard = rcu::read_lock();
     let Some(peer) = device.allowed_ips.lookup(ip.destination, &guard) else {
-        icmp::host_unreachable(&mut skb, &ip);
+        icmp::host_unreachable(&mut skb);
+        log::tx_no_peer(&device.netdev);
         return Err(refuse(device, Stat::TxNoPeer, errno::ENOKEY()));
     };
     if !peer.has_endpoint() {
-        icmp::host_unreachable(&mut skb, &ip);
+        icmp::host_unreachable(&mut skb);
+        log::tx_no_endpoint(&device.netdev);
         return Err(refuse(device, Stat::TxNoEndpoint, errno::EDESTADDRREQ()));
     }
     let mtu = skb.route_mtu(&device.netdev);
@@ -96,7 +103,7 @@ pub(crate) fn xmit(device: &Device, mut skb: SkBuff) -> Result {
     let mut chain = match skb.segment() {
         Ok(chain) => chain,
         Err((error, mut skb)) => {
-            icmp::host_unreachable(&mut skb, &ip);
+            icmp::host_unreachable(&mut skb);
             return Err(refuse(device, Stat::TxSegment, error));
         }
     };
@@ -143,11 +150,13 @@ pub(crate) fn flush(peer: SharedRef<'_, Peer>) {
 pub(crate) fn send_keepalive(peer: SharedRef<'_, Peer>) {
     let mut chain = SkbChain::new();
     if peer.tx.lock().packets.is_empty() {
-        match SkBuff::alloc(0) {
+        match SkBuff::alloc(0, HEADROOM) {
             Ok(mut skb) => {
                 let mtu = peer.device().netdev.mtu();
                 skb.set_cb(Cb { mtu, ..Cb::default() });
                 chain.push_back(skb);
+                let device = peer.device();
+                log::sending_keepalive(&device.netdev, peer.number(), &peer.endpoint());
             }
             Err(_) => peer.device().count(Stat::NoMemory),
         }
@@ -185,7 +194,7 @@ fn drive(peer: SharedRef<'_, Peer>) {
                 return;
             }
         }
-        if keypair_wants_renewal(&peer, &guard) {
+        if wants_renewal(&peer, &guard) {
             handshake::request(peer);
         }
     }
@@ -195,6 +204,15 @@ fn drive(peer: SharedRef<'_, Peer>) {
         }
         // The peer is going away and its queue with it.
         None => peer.tx.lock().driven = false,
+    }
+}
+
+impl Peer {
+    /// Drops the packets that wait and returns how many there were.
+    pub(crate) fn purge_staged(&self) -> usize {
+        let dropped = self.tx.lock().trim(0);
+        self.device().count_many(Stat::TxStaged, dropped);
+        dropped
     }
 }
 
@@ -218,7 +236,8 @@ fn reserve<'g>(
     Some((keypair, first))
 }
 
-fn keypair_wants_renewal(peer: &Peer, guard: &rcu::Guard) -> bool {
+/// Whether it is time for a new session, judged once a batch (contract K4).
+fn wants_renewal(peer: &Peer, guard: &rcu::Guard) -> bool {
     peer.current
         .load(guard)
         .is_some_and(|keypair| keypair.wants_rekey_on_send(crypto::now()))
@@ -233,14 +252,16 @@ fn send_batch(peer: &Peer, keypair: &Keypair, first: u64, batch: SkbChain) {
     let mut sealed = SkbChain::new();
     let mut has_data = false;
     for (mut skb, counter) in batch.into_iter().zip(first..) {
-        let header = DataHeader::new(keypair.remote(), counter);
+        let header = DataHeader::new(keypair.remote(), Counter(counter));
         let length = skb.len();
-        let padding = padded_len(length, skb.cb().mtu).saturating_sub(length);
-        let tos = skb.ecn_encapsulate();
-        match skb.seal(header.as_bytes(), padding, counter, keypair.sending_key()) {
+        let mut cb = skb.cb();
+        let mtu = usize::try_from(cb.mtu).unwrap_or(0);
+        let padding = padded_len(length, mtu).saturating_sub(length);
+        cb.ds = skb.ip_header().map_or(0, |ip| ecn_encapsulate(ip.ds));
+        match skb.seal(header.as_array(), padding, counter, keypair.sending_key()) {
             Ok(()) => {
                 has_data |= length != 0;
-                skb.cb_mut().tos = tos;
+                skb.set_cb(cb);
                 sealed.push_back(skb);
             }
             Err(_) => device.count(Stat::TxSeal),
@@ -263,15 +284,15 @@ pub(crate) fn send_messages(peer: &Peer, messages: SkbChain) -> bool {
     let device = peer.device();
     let guard = rcu::read_lock();
     let Some(port) = device.port.load(&guard) else {
-        device.count_many(Stat::TxSend, u64::try_from(messages.len()).unwrap_or(0));
+        device.count_many(Stat::TxSend, messages.len());
         return false;
     };
     let endpoint = peer.endpoint();
     let mut sent = false;
     for skb in messages {
-        let tos = skb.cb().tos;
-        let bytes = u64::from(skb.len());
-        match peer.send_to(port, &endpoint, skb, tos, &guard) {
+        let ds = skb.cb().ds;
+        let bytes = u64::try_from(skb.len()).unwrap_or(0);
+        match peer.send_to(port, &endpoint, skb, ds) {
             Ok(()) => {
                 sent = true;
                 peer.sent_bytes(bytes);

@@ -7,11 +7,12 @@ use kernel::{
     sync::Arc, //
 };
 use wg_kapi::{
+    endpoint::Endpoint,
     log,
     rcu,
     shared::Shared,
     skb::SkBuff,
-    udp::{self, Endpoint}, //
+    udp, //
 };
 use wg_proto::{
     cookie::MacState,
@@ -20,7 +21,7 @@ use wg_proto::{
     wire::{CookieReply, Index, Initiation, Maced, Message, Response}, //
 };
 
-use super::{send, FloodGuard};
+use super::{send, socket_address, FloodGuard};
 use crate::{
     crypto::{self, KernelCrypto, KernelRng},
     device::Device,
@@ -33,7 +34,7 @@ use crate::{
 
 /// Processes one message; `waiting` is how many there were with it.
 pub(super) fn message(device: &Arc<Device>, mut skb: SkBuff, waiting: usize) {
-    let source = skb.outer().source;
+    let source = skb.outer().from;
     let Some(identity) = Identity::of(device) else {
         return;
     };
@@ -51,7 +52,7 @@ pub(super) fn message(device: &Arc<Device>, mut skb: SkBuff, waiting: usize) {
                 response(device, &identity, message, &source);
             }
         }
-        Ok(Message::CookieReply(message)) => cookie_reply(device, message),
+        Ok(Message::CookieReply(message)) => cookie_reply(device, message, &source),
         Ok(Message::Data(_)) | Err(_) => device.count(Stat::RxMalformed),
     }
 }
@@ -72,15 +73,17 @@ fn admit(
         if macs.check_mac1(message, &KernelCrypto) {
             return true;
         }
-        log::invalid_mac(&device.netdev, source);
+        log::bad_mac(&device.netdev, source);
         device.count(Stat::RxMac1);
         return false;
     }
     let FloodGuard { cookies, .. } = &mut *guard;
-    let address = source.address();
+    let Some(address) = socket_address(source) else {
+        return false;
+    };
     match cookies.check(macs, message, &address, now, &mut KernelRng, &KernelCrypto) {
         MacState::InvalidMac => {
-            log::invalid_mac(&device.netdev, source);
+            log::bad_mac(&device.netdev, source);
             device.count(Stat::RxMac1);
             false
         }
@@ -94,10 +97,10 @@ fn admit(
             false
         }
         MacState::ValidCookie => {
-            let scope = device.netdev.net_cookie();
+            // The table is of this interface, so that one that is attacked takes no room from others.
             let allowed = guard
                 .limiter()
-                .is_some_and(|limiter| limiter.allow(scope, address.ip(), now, &KernelCrypto));
+                .is_some_and(|limiter| limiter.allow(0, address.ip(), now, &KernelCrypto));
             if !allowed {
                 device.count(Stat::RxRateLimit);
             }
@@ -108,7 +111,7 @@ fn admit(
 
 /// Sends a cookie reply to where a message came from.
 fn reply_to(device: &Device, source: &Endpoint, message: &[u8]) {
-    let Ok(mut skb) = SkBuff::alloc(message.len()) else {
+    let Ok(mut skb) = SkBuff::alloc(message.len(), tx::HEADROOM) else {
         return device.count(Stat::NoMemory);
     };
     if skb.put(message).is_err() {
@@ -130,7 +133,7 @@ fn reply_to(device: &Device, source: &Endpoint, message: &[u8]) {
 
 fn initiation(device: &Arc<Device>, identity: &Identity, message: &Initiation, source: &Endpoint) {
     if respond(device, identity, message, source).is_none() {
-        log::invalid_initiation(&device.netdev, source);
+        log::bad_initiation(&device.netdev, source);
         device.count(Stat::RxInitiation);
     }
 }
@@ -167,7 +170,7 @@ fn respond(
     let installed = install(&peer, session);
     drop(handshake);
 
-    peer.free_in_flight(replaced);
+    Peer::free_in_flight(&peer, replaced);
     log::received_initiation(&device.netdev, peer.number(), source);
     peer.set_endpoint(source);
     peer.received_bytes(u64::try_from(size_of::<Initiation>()).unwrap_or(0));
@@ -184,7 +187,7 @@ fn respond(
 
 fn response(device: &Arc<Device>, identity: &Identity, message: &Response, source: &Endpoint) {
     if complete(device, identity, message, source).is_none() {
-        log::invalid_response(&device.netdev, source);
+        log::bad_response(&device.netdev, source);
         device.count(Stat::RxResponse);
     }
 }
@@ -212,7 +215,7 @@ fn complete(
     let installed = install(&peer, session);
     drop(handshake);
 
-    peer.free_in_flight(Some(index));
+    Peer::free_in_flight(&peer, Some(index));
     log::received_response(&device.netdev, peer.number(), source);
     peer.set_endpoint(source);
     peer.received_bytes(u64::try_from(size_of::<Response>()).unwrap_or(0));
@@ -248,7 +251,7 @@ fn unused_index(device: &Device) -> Option<Index> {
     .ok()
 }
 
-fn cookie_reply(device: &Arc<Device>, message: &CookieReply) {
+fn cookie_reply(device: &Arc<Device>, message: &CookieReply, source: &Endpoint) {
     let index = message.receiver();
     let guard = rcu::read_lock();
     let peer = match device.in_flight.get(&index.0, &guard) {
@@ -267,8 +270,9 @@ fn cookie_reply(device: &Arc<Device>, message: &CookieReply) {
             .is_ok()
     });
     if accepted {
-        log::received_cookie(&device.netdev);
+        log::received_cookie(&device.netdev, source);
     } else {
+        log::bad_cookie(&device.netdev, source);
         device.count(Stat::RxCookie);
     }
 }

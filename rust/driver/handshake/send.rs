@@ -8,11 +8,11 @@ use wg_kapi::{
     log,
     rcu,
     shared::{Shared, SharedRef},
-    skb::SkBuff,
+    skb::{Cb, SkBuff},
     work::WorkHandler, //
 };
 use wg_proto::{
-    constants::HANDSHAKE_DSCP,
+    constants::HANDSHAKE_TOS,
     index,
     timers::Event,
     wire::Initiation, //
@@ -102,10 +102,10 @@ fn make(peer: &Shared<Peer>, identity: &Identity) -> Option<Initiation> {
             handshake.jar.stamp(&mut message, now, &KernelCrypto);
             let dead = peer.is_dead();
             drop(handshake);
-            peer.free_in_flight(replaced);
+            Peer::free_in_flight(peer, replaced);
             if dead {
                 // Removal may have looked before there was anything to forget.
-                peer.forget_handshake();
+                Peer::forget_handshake(peer);
                 return None;
             }
             Some(message)
@@ -113,7 +113,7 @@ fn make(peer: &Shared<Peer>, identity: &Identity) -> Option<Initiation> {
         // A key of low order: nothing is ever sent to its owner (contract H8).
         Err(_) => {
             drop(handshake);
-            peer.free_in_flight(Some(index));
+            Peer::free_in_flight(peer, Some(index));
             None
         }
     }
@@ -121,15 +121,16 @@ fn make(peer: &Shared<Peer>, identity: &Identity) -> Option<Initiation> {
 
 /// Sends a handshake message to the endpoint of `peer`.
 pub(super) fn send(peer: &Peer, message: &[u8]) -> bool {
-    let Ok(mut skb) = SkBuff::alloc(message.len()) else {
+    let Ok(mut skb) = SkBuff::alloc(message.len(), tx::HEADROOM) else {
         peer.device().count(Stat::NoMemory);
         return false;
     };
     if skb.put(message).is_err() {
         return false;
     }
-    skb.cb_mut().tos = HANDSHAKE_DSCP;
-    let mut chain = SkbChain::new();
-    chain.push_back(skb);
-    tx::send_messages(peer, chain)
+    skb.set_cb(Cb {
+        ds: HANDSHAKE_TOS,
+        ..Cb::default()
+    });
+    tx::send_messages(peer, SkbChain::from(skb))
 }
