@@ -51,7 +51,7 @@ pub struct Timer<T, H: TimerHandler<T>> {
     inner: AtomicPtr<Inner<T>>,
     #[pin]
     _pin: PhantomPinned,
-    _handler: PhantomData<(fn(Shared<T>), fn() -> H)>,
+    _handler: PhantomData<fn(Shared<T>) -> H>,
 }
 
 // SAFETY: Timers may be used from all threads at once; what the handler gets can be sent.
@@ -101,17 +101,22 @@ impl<T: Send + Sync + 'static, H: TimerHandler<T>> Timer<T, H> {
     ///
     /// C counterpart: `mod_timer`. Context: any, hard interrupts too.
     pub fn arm(&self, after: Duration) -> bool {
+        if !self.is_bound() {
+            return false;
+        }
         // SAFETY: The timer is initialised by the type invariant, and bound.
-        self.is_bound() && unsafe { bindings::wg_timer_arm(self.timer.get(), nanoseconds(after)) }
+        unsafe { bindings::wg_timer_arm(self.timer.get(), nanoseconds(after)) }
     }
 
     /// Arms the timer, or moves its expiry if it would be earlier than it is.
     ///
     /// C counterpart: `timer_reduce`. The rest is as for [`Self::arm`].
     pub fn arm_if_earlier(&self, after: Duration) -> bool {
-        // SAFETY: As for `arm`.
-        self.is_bound()
-            && unsafe { bindings::wg_timer_reduce(self.timer.get(), nanoseconds(after)) }
+        if !self.is_bound() {
+            return false;
+        }
+        // SAFETY: The timer is initialised by the type invariant, and bound.
+        unsafe { bindings::wg_timer_reduce(self.timer.get(), nanoseconds(after)) }
     }
 
     /// Tells whether the timer is armed.
