@@ -187,7 +187,7 @@ unsafe impl<T: Send + Sync + 'static> Owner for Arc<T> {
 }
 
 /// What a [`Work`] item does.
-pub trait WorkHandler<O: Owner> {
+pub trait WorkHandler<O> {
     /// Runs once for every time that the item was queued with success.
     ///
     /// Context: process.
@@ -209,7 +209,7 @@ pub trait WorkHandler<O: Owner> {
 ///   `cancel_sync` to take over.
 #[pin_data]
 #[repr(C)]
-pub struct Work<O: Owner, H: WorkHandler<O>> {
+pub struct Work<O, H> {
     #[pin]
     work: Opaque<bindings::work_struct>,
     raw: AtomicPtr<()>,
@@ -218,10 +218,11 @@ pub struct Work<O: Owner, H: WorkHandler<O>> {
     _handler: PhantomData<fn(O) -> H>,
 }
 
-// SAFETY: Work items may be used from all threads at once; the handles they pass on are `Send`.
-unsafe impl<O: Owner, H: WorkHandler<O>> Send for Work<O, H> {}
+// SAFETY: Work items may be used from all threads at once. The handles that they pass on are `Send`,
+// which all methods ask for: not these impls, as whether the object is `Send` depends on them.
+unsafe impl<O, H> Send for Work<O, H> {}
 // SAFETY: As above.
-unsafe impl<O: Owner, H: WorkHandler<O>> Sync for Work<O, H> {}
+unsafe impl<O, H> Sync for Work<O, H> {}
 
 impl<O: Owner, H: WorkHandler<O>> Work<O, H> {
     /// An initialiser of an item that is not pending.
