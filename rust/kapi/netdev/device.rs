@@ -175,6 +175,7 @@ impl Name {
 
 impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(str::from_utf8(self.as_c_str().to_bytes()).unwrap_or("?"))
+        let bytes = self.0.split(|byte| *byte == 0).next().unwrap_or(&[]);
+        f.write_str(str::from_utf8(bytes).unwrap_or("?"))
     }
 }
