@@ -11,5 +11,10 @@
 #include "wg_netdev.h"
 #include "wg_skb.h"
 #include "wg_udp.h"
+/* kapi-core */
+#include "wg_core.h"
+#include "wg_crypto.h"
+#include "wg_log.h"
+#include "wg_table.h"
 
 #endif
