@@ -38,13 +38,25 @@ void wg_log_##id(const struct net_device *dev, u64 peer, const struct sockaddr *
 	net_dbg_ratelimited("%s: " text "\n", dev->name, peer, at); \
 }
 
+#define DEFINE_ATTEMPT(id, text) \
+void wg_log_##id(const struct net_device *dev, u64 peer, const struct sockaddr *at, u32 attempt) \
+{ \
+	net_dbg_ratelimited("%s: " text "\n", dev->name, peer, at, attempt); \
+}
+
+#define DEFINE_COUNTER(id, text) \
+void wg_log_##id(const struct net_device *dev, u64 peer, u64 counter) \
+{ \
+	net_dbg_ratelimited("%s: " text "\n", dev->name, peer, counter); \
+}
+
 #define DEFINE_FROM(id, text) \
 void wg_log_##id(const struct net_device *dev, const struct sockaddr *from) \
 { \
 	net_dbg_ratelimited("%s: " text "\n", dev->name, from); \
 }
 
-#define DEFINE_PACKET(id, text) \
+#define DEFINE_TRAFFIC(id, text) \
 void wg_log_##id(const struct net_device *dev) \
 { \
 	net_dbg_ratelimited("%s: " text "\n", dev->name); \
@@ -54,8 +66,10 @@ WG_LOG_INTERFACE(DEFINE_INTERFACE)
 WG_LOG_PEER(DEFINE_PEER)
 WG_LOG_KEYPAIR(DEFINE_KEYPAIR)
 WG_LOG_PEER_AT(DEFINE_PEER_AT)
+WG_LOG_ATTEMPT(DEFINE_ATTEMPT)
+WG_LOG_COUNTER(DEFINE_COUNTER)
 WG_LOG_FROM(DEFINE_FROM)
-WG_LOG_PACKET(DEFINE_PACKET)
+WG_LOG_TRAFFIC(DEFINE_TRAFFIC)
 
 void wg_log_info(const struct net_device *dev, const void *text)
 {
