@@ -167,7 +167,7 @@ pub enum Selector<'a> {
 pub fn find<T: Driver>(net: &Net, selector: Selector<'_>, _rtnl: &Rtnl) -> Result<Arc<T>> {
     let (index, name) = match selector {
         Selector::Index(index) => (index, ptr::null()),
-        Selector::Name(name) => (0, name.as_ptr().cast()),
+        Selector::Name(name) => (0, name.as_char_ptr()),
     };
     if !is_driver::<T>() {
         return Err(ENODEV);
