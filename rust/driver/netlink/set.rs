@@ -123,17 +123,14 @@ fn set_private_key(attr: &Attr<'_>, dev: &Device, config: &mut Config) -> Result
 }
 
 /// Makes, changes or removes a peer (contract N12).
-fn set_peer(
-    req: &Request<'_>,
-    dev: &Arc<Device>,
-    config: &mut Config,
-    entry: &Attr<'_>,
-) -> Result {
+fn set_peer(req: &Request<'_>, dev: &Arc<Device>, config: &mut Config, entry: &Attr<'_>) -> Result {
     let attrs = entry.parse(&policy::PEER, req.extack())?;
     let Some(key) = attrs.get(peer::PUBLIC_KEY) else {
-        return Err(req
-            .extack()
-            .missing(Some(entry), peer::PUBLIC_KEY, c"peer without public key"));
+        return Err(req.extack().missing(
+            Some(entry),
+            peer::PUBLIC_KEY,
+            c"peer without public key",
+        ));
     };
     let key: [u8; 32] = key.array()?;
     if let Some(version) = attrs.get(peer::PROTOCOL_VERSION) {
