@@ -1,9 +1,38 @@
 // SPDX-License-Identifier: GPL-2.0
-//! WireGuard: the driver.
+
+//! WireGuard: the driver. It ties the protocol of `wg_proto` to the kernel through `wg_kapi`.
+//!
+//! One concept a file, named as in the C driver where the concept is the same: [`device`] and
+//! [`config`] (what an interface is and how it is configured), [`netlink`], [`peer`], [`keypair`],
+//! [`allowed_ips`], [`handshake`], [`timers`], [`tx`] and [`rx`] (the data path).
 #![crate_name = "wireguard"]
 #![forbid(unsafe_code)]
 
-use kernel::prelude::*;
+mod allowed_ips;
+mod config;
+mod crypto;
+mod device;
+mod handshake;
+mod identity;
+mod keypair;
+mod netlink;
+mod peer;
+mod rx;
+mod stats;
+mod timers;
+mod tx;
+
+use kernel::{
+    prelude::*,
+    InPlaceModule, //
+};
+use wg_kapi::{
+    genl,
+    netdev::{self, LinkConfig},
+    rcu, //
+};
+
+use crate::device::Device;
 
 module! {
     type: WireGuard,
@@ -14,11 +43,24 @@ module! {
     alias: ["rtnl-link-wireguard", "net-pf-16-proto-16-family-wireguard"],
 }
 
-/// The module: what is registered with the kernel while it is loaded.
-struct WireGuard;
+/// What is registered while the module is loaded.
+///
+/// Dropped in the order of the fields: first nobody can configure any more, then all interfaces
+/// go, and at last everything that still waits for a grace period.
+#[pin_data]
+struct WireGuard {
+    #[pin]
+    family: genl::Registration<netlink::WireGuardFamily>,
+    #[pin]
+    links: netdev::Registration<Device>,
+    _quiesce: Quiesce,
+}
 
-impl kernel::Module for WireGuard {
-    fn init(_module: &'static ThisModule) -> Result<Self> {
-        Ok(Self)
+/// Waits, when dropped, until nothing of ours is left to be freed by RCU.
+struct Quiesce;
+
+impl Drop for Quiesce {
+    fn drop(&mut self) {
+        rcu::quiesce();
     }
 }
