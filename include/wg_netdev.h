@@ -5,6 +5,8 @@
 
 #include <linux/types.h>
 
+#define WG_IFNAMSIZ 16
+
 struct net;
 struct net_device;
 struct sk_buff;
@@ -35,8 +37,8 @@ int wg_link_register(const struct wg_link_ops *ops, const struct wg_link_config 
 void wg_link_unregister(void);
 
 void wg_netdev_publish(struct net_device *dev, struct wg_object *object);
-struct wg_object *wg_netdev_object(struct net_device *dev);
-struct net_device *wg_netdev_find(struct net *net, u32 ifindex, const char *name);
+int wg_netdev_find(struct net *net, u32 ifindex, const char *name, struct wg_object **object);
+struct net_device *wg_netdev_next(struct net_device *after, struct wg_object **object);
 
 void wg_netdev_hold(struct net_device *dev);
 void wg_netdev_put(struct net_device *dev);
@@ -50,7 +52,6 @@ struct net *wg_netdev_creating_net(const struct net_device *dev);
 
 void wg_netdev_tx_error(struct net_device *dev);
 void wg_netdev_tx_dropped(struct net_device *dev, unsigned long count);
-void wg_netdev_rx_error(struct net_device *dev);
 void wg_netdev_rx_dropped(struct net_device *dev, unsigned long count);
 void wg_netdev_rx_frame_error(struct net_device *dev);
 void wg_netdev_rx_length_error(struct net_device *dev);
@@ -60,9 +61,8 @@ void wg_netdev_gro_receive(struct net_device *dev, struct sk_buff *head);
 
 void wg_rtnl_lock(void);
 void wg_rtnl_unlock(void);
-bool wg_rtnl_is_locked(void);
 
-struct net *wg_net_get(struct net *net);
+void wg_net_get(struct net *net);
 void wg_net_put(struct net *net);
 u64 wg_net_cookie(const struct net *net);
 bool wg_net_admin(const struct net *net);

@@ -5,6 +5,9 @@
 
 #include <linux/types.h>
 
+#define WG_AF_INET 2
+#define WG_AF_INET6 10
+
 struct net;
 struct net_device;
 struct sk_buff;

@@ -16,7 +16,7 @@ use core::net::{
 ///
 /// `family` is `AF_INET`, `AF_INET6` or, in the default value only, 0.
 #[repr(transparent)]
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy)]
 pub struct Endpoint(bindings::wg_endpoint);
 
 const AF_INET: u16 = bindings::WG_AF_INET as u16;
@@ -35,6 +35,13 @@ impl SockAddr {
     }
 }
 
+impl Default for Endpoint {
+    fn default() -> Self {
+        // INVARIANT: The default value.
+        Self(pin_init::zeroed())
+    }
+}
+
 impl Endpoint {
     /// Bytes of a `struct sockaddr_in`.
     pub const SOCKADDR_IN: usize = 16;
@@ -49,7 +56,7 @@ impl Endpoint {
         let mut raw = bindings::wg_endpoint {
             family: u16::from_ne_bytes(*family),
             port: u16::from_ne_bytes(*port),
-            ..Default::default()
+            ..pin_init::zeroed()
         };
         match (raw.family, bytes.len()) {
             (AF_INET, Self::SOCKADDR_IN) => {

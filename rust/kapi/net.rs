@@ -6,10 +6,7 @@
 
 use crate::bindings;
 use core::ptr::NonNull;
-use kernel::{
-    prelude::*,
-    types::NotThreadSafe, //
-};
+use kernel::types::NotThreadSafe;
 
 /// A counted reference to a namespace: `struct net`.
 ///

@@ -219,12 +219,34 @@ pub enum DropReason {
     TooSmall = bindings::wg_drop_reason_WG_DROP_TOO_SMALL,
     /// Malformed inner packet.
     InvalidHeader = bindings::wg_drop_reason_WG_DROP_INVALID_HEADER,
-    /// Cryptographic failure: not authentic, replayed, or no usable key.
-    Crypto = bindings::wg_drop_reason_WG_DROP_CRYPTO,
+    /// Nothing that a tunnel handles.
+    Unhandled = bindings::wg_drop_reason_WG_DROP_UNHANDLED,
     /// No peer or no session takes it.
     NoReceiver = bindings::wg_drop_reason_WG_DROP_NO_RECEIVER,
+    /// No way to the endpoint.
+    NoRoute = bindings::wg_drop_reason_WG_DROP_NO_ROUTE,
     /// The inner source address is not allowed for the peer.
     SourceNotAllowed = bindings::wg_drop_reason_WG_DROP_SOURCE_NOT_ALLOWED,
     /// The device is not ready (down or going away).
     DeviceNotReady = bindings::wg_drop_reason_WG_DROP_DEVICE_NOT_READY,
+    /// It waited in a queue that was emptied.
+    QueuePurged = bindings::wg_drop_reason_WG_DROP_QUEUE_PURGED,
+}
+
+/// Checks that both compilers agree on where the fields of a packet are.
+pub(crate) fn check_layout() -> Result {
+    let layout = [
+        bindings::wg_skb_layout_WG_SKB_NEXT,
+        bindings::wg_skb_layout_WG_SKB_CB,
+        bindings::wg_skb_layout_WG_SKB_LEN,
+        bindings::wg_skb_layout_WG_SKB_DATA_LEN,
+        bindings::wg_skb_layout_WG_SKB_DATA,
+        bindings::wg_skb_layout_WG_SKB_SIZE,
+    ];
+    // SAFETY: The array is readable for its length.
+    if unsafe { bindings::wg_skb_layout_matches(layout.as_ptr(), layout.len()) } {
+        Ok(())
+    } else {
+        Err(ENOEXEC)
+    }
 }

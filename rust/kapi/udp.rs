@@ -32,7 +32,7 @@ pub trait UdpHandler: Send + Sync + Sized + 'static {
     ///
     /// Softirq or BH disabled, RCU read lock held, on any number of CPUs at once; may begin before
     /// [`UdpPort::open`] has returned. `port` serves for replies.
-    fn receive(this: &Self, port: &UdpPort, chain: SkbChain);
+    fn receive(this: ArcBorrow<'_, Self>, port: &UdpPort, chain: SkbChain);
 }
 
 /// The sockets of one port: IPv4, and IPv6 if the kernel has it.
@@ -122,7 +122,7 @@ impl<T: UdpHandler> Handler<T> {
         let port = ManuallyDrop::new(UdpPort { ptr: port });
         // SAFETY: By the contract.
         let skb = unsafe { SkBuff::from_raw(skb) };
-        T::receive(&owner, &port, SkbChain::from(skb));
+        T::receive(owner, &port, SkbChain::from(skb));
     }
 
     /// # Safety

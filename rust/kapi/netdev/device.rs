@@ -94,16 +94,13 @@ impl NetDevice {
         unsafe { bindings::wg_netdev_carrier_off(self.as_ptr()) }
     }
 
-    /// The namespace that the device is in. Any context. C: `dev_net_rcu`, `maybe_get_net`.
-    ///
-    /// # Errors
-    ///
-    /// `ENONET` when that namespace is going away.
-    pub fn net(&self) -> Result<Net> {
+    /// The namespace that the device is in. Any context. `None` when it is going away. C: `dev_net_rcu`,
+    /// `maybe_get_net`.
+    pub fn net(&self) -> Option<Net> {
         // SAFETY: The device is valid; the helper returns a reference of ours or null.
         let net = unsafe { bindings::wg_netdev_net(self.as_ptr()) };
         // SAFETY: As above.
-        unsafe { Net::from_raw_owned(net) }.ok_or_else(crate::netdev::enonet)
+        unsafe { Net::from_raw_owned(net) }
     }
 
     /// The namespace that the UDP sockets belong to: the one that the device was created from. Any
@@ -178,6 +175,7 @@ impl Name {
 
 impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(str::from_utf8(self.as_c_str().to_bytes()).unwrap_or("?"))
+        let bytes = self.0.split(|byte| *byte == 0).next().unwrap_or(&[]);
+        f.write_str(str::from_utf8(bytes).unwrap_or("?"))
     }
 }

@@ -167,7 +167,7 @@ pub enum Selector<'a> {
 pub fn find<T: Driver>(net: &Net, selector: Selector<'_>, _rtnl: &Rtnl) -> Result<Arc<T>> {
     let (index, name) = match selector {
         Selector::Index(index) => (index, ptr::null()),
-        Selector::Name(name) => (0, name.as_ptr()),
+        Selector::Name(name) => (0, name.as_ptr().cast()),
     };
     if !is_driver::<T>() {
         return Err(ENODEV);
@@ -178,22 +178,117 @@ pub fn find<T: Driver>(net: &Net, selector: Selector<'_>, _rtnl: &Rtnl) -> Resul
     let object = NonNull::new(object).ok_or(ENODEV)?;
     // SAFETY: `object` came from `Arc::<T>::into_raw` in `create`, and the device keeps it while RTNL
     // is held.
-    Ok(unsafe { borrowed::<T>(object.as_ptr()) }.into())
+    Ok((*unsafe { borrowed::<T>(object.as_ptr()) }).clone())
 }
 
-/// Calls `f` for the object behind each device of the kind, in all namespaces.
-pub fn for_each<T: Driver>(_rtnl: &Rtnl, mut f: impl FnMut(&T)) {
+/// Calls `f` for each device of the kind and the object behind it, in all namespaces.
+pub fn for_each<T: Driver>(_rtnl: &Rtnl, mut f: impl FnMut(&NetDevice, &Arc<T>)) {
     if !is_driver::<T>() {
         return;
     }
-    let mut object = ptr::null_mut();
+    let mut dev = ptr::null_mut();
     loop {
-        // SAFETY: RTNL is held (`_rtnl`), so `object` is still in the list of devices.
-        object = unsafe { bindings::wg_netdev_next(object) };
-        if object.is_null() {
+        let mut object = ptr::null_mut();
+        // SAFETY: RTNL is held (`_rtnl`), so `dev` is still in the list of devices.
+        dev = unsafe { bindings::wg_netdev_next(dev, &mut object) };
+        if dev.is_null() {
             return;
         }
+        // SAFETY: A registered device of ours, which stays while RTNL is held.
+        let device = unsafe { NetDevice::from_raw(dev) };
         // SAFETY: As in `find`; the borrow ends before RTNL is given back.
-        f(&unsafe { borrowed::<T>(object) });
+        f(device, &*unsafe { borrowed::<T>(object) });
     }
+}
+
+/// The object behind a device, without taking a reference.
+///
+/// # Safety
+///
+/// `object` must come from `Arc::<T>::into_raw`, and someone else must keep a reference as long as the
+/// result is used.
+unsafe fn borrowed<T>(object: *mut bindings::wg_object) -> ManuallyDrop<Arc<T>> {
+    // SAFETY: By the contract; the count is left as it is.
+    ManuallyDrop::new(unsafe { Arc::from_raw(object.cast::<T>()) })
+}
+
+/// # Safety
+///
+/// RTNL must be held and `dev` be a device of ours that has just been registered.
+unsafe extern "C" fn create<T: Driver>(dev: *mut bindings::net_device) -> c_int {
+    // SAFETY: By the contract.
+    let device: ARef<NetDevice> = unsafe { NetDevice::from_raw(dev) }.into();
+    from_result(|| {
+        let object = Arc::into_raw(T::create(device)?);
+        // SAFETY: By the contract; the device gets the reference.
+        unsafe { bindings::wg_netdev_publish(dev, object.cast_mut().cast()) };
+        Ok(0)
+    })
+}
+
+/// # Safety
+///
+/// For this and the following callbacks: `object` must have been published by `create`, and the device
+/// must keep its reference for the time of the call.
+unsafe extern "C" fn open<T: Driver>(object: *mut bindings::wg_object) -> c_int {
+    // SAFETY: By the contract.
+    let this = unsafe { borrowed::<T>(object) };
+    from_result(|| T::open(&this).map(|()| 0))
+}
+
+/// # Safety
+///
+/// See `open`.
+unsafe extern "C" fn stop<T: Driver>(object: *mut bindings::wg_object) {
+    // SAFETY: By the contract.
+    T::stop(&*unsafe { borrowed::<T>(object) });
+}
+
+/// # Safety
+///
+/// As `open`, and the device gives its reference away.
+unsafe extern "C" fn uninit<T: Driver>(object: *mut bindings::wg_object) {
+    // SAFETY: By the contract.
+    T::uninit(unsafe { Arc::from_raw(object.cast::<T>()) });
+}
+
+/// # Safety
+///
+/// See `open`; `skb` must be a packet on no list that the caller gives away.
+unsafe extern "C" fn xmit<T: Driver>(
+    object: *mut bindings::wg_object,
+    skb: *mut bindings::sk_buff,
+) -> c_int {
+    let Some(skb) = NonNull::new(skb) else {
+        return 0;
+    };
+    // SAFETY: By the contract.
+    let this = unsafe { ArcBorrow::from_raw(object.cast::<T>()) };
+    // SAFETY: By the contract.
+    let skb = unsafe { SkBuff::from_raw(skb) };
+    from_result(|| T::xmit(&this, skb).map(|()| 0))
+}
+
+/// # Safety
+///
+/// See `open`.
+unsafe extern "C" fn creating_net_exit<T: Driver>(object: *mut bindings::wg_object) {
+    // SAFETY: By the contract.
+    T::creating_net_exit(&*unsafe { borrowed::<T>(object) });
+}
+
+/// # Safety
+///
+/// See `open`.
+unsafe extern "C" fn suspend<T: Driver>(object: *mut bindings::wg_object) {
+    // SAFETY: By the contract.
+    T::suspend(&*unsafe { borrowed::<T>(object) });
+}
+
+/// # Safety
+///
+/// See `open`.
+unsafe extern "C" fn vm_forked<T: Driver>(object: *mut bindings::wg_object) {
+    // SAFETY: By the contract.
+    T::vm_forked(&*unsafe { borrowed::<T>(object) });
 }

@@ -68,7 +68,7 @@ impl SkBuff {
     ///
     /// C: `ip_tunnel_parse_protocol`.
     pub fn ip_header(&self) -> Option<IpInfo> {
-        let mut raw = bindings::wg_ip_info::default();
+        let mut raw: bindings::wg_ip_info = pin_init::zeroed();
         // SAFETY: Both pointers are valid.
         if unsafe { bindings::wg_skb_ip_info(self.as_ptr(), &mut raw) } {
             Some(IpInfo::from_raw(&raw))
