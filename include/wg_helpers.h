@@ -17,8 +17,5 @@
 #include "wg_crypto.h"
 #include "wg_log.h"
 #include "wg_table.h"
-#include "wg_netdev.h"
-#include "wg_skb.h"
-#include "wg_udp.h"
 
 #endif

@@ -27,9 +27,15 @@ use crate::{
 /// The only version of the protocol.
 pub(super) const PROTOCOL_VERSION: u32 = 1;
 
-/// How far a list has come.
+/// A list of an interface.
 pub(crate) struct Dump {
     device: Arc<Device>,
+    cursor: Cursor,
+}
+
+/// How far a list has come.
+#[derive(Default)]
+struct Cursor {
     /// The last peer that has been listed with all its allowed IPs.
     completed: Option<u64>,
     /// A peer that has been listed in part, and the number of its next allowed IP.
@@ -41,8 +47,7 @@ pub(super) fn start(req: &Request<'_>) -> Result<KBox<Dump>> {
     let rtnl = Rtnl::lock();
     let dump = Dump {
         device: super::device(req, &rtnl)?,
-        completed: None,
-        partial: None,
+        cursor: Cursor::default(),
     };
     Ok(KBox::new(dump, GFP_KERNEL)?)
 }
@@ -50,29 +55,31 @@ pub(super) fn start(req: &Request<'_>) -> Result<KBox<Dump>> {
 impl Dump {
     /// Writes the next message (contract N17 to N20).
     pub(super) fn message(&mut self, out: &mut Message<'_>) -> Result<Progress> {
+        let Self { device, cursor } = self;
         let _rtnl = Rtnl::lock();
-        let device = self.device.clone();
         let config = device.lock();
         out.set_generation(config.generation);
-        if self.completed.is_none() {
-            put_device(out, &device, &config)?;
+        if cursor.completed.is_none() {
+            put_device(out, device, &config)?;
         }
-        if config.peer_from(self.next()).is_none() {
+        if config.peer_from(cursor.next()).is_none() {
             return Ok(Progress::Done);
         }
         let mut peers = out.nest(device::PEERS)?;
         let progress = loop {
-            let Some(entry) = config.peer_from(self.next()) else {
+            let Some(entry) = config.peer_from(cursor.next()) else {
                 break Progress::Done;
             };
-            if self.put_peer(&mut peers, entry).is_err() {
+            if cursor.put_peer(&mut peers, entry).is_err() {
                 break Progress::More;
             }
         };
         peers.end();
         Ok(progress)
     }
+}
 
+impl Cursor {
     /// The number from which on peers are still to be listed.
     fn next(&self) -> u64 {
         self.completed.map_or(0, |number| number.saturating_add(1))
@@ -110,7 +117,7 @@ fn put_device(out: &mut Message<'_>, dev: &Device, config: &Config) -> Result<()
     out.put_str(device::IFNAME, dev.netdev.name().as_c_str())?;
     let guard = rcu::read_lock();
     if let Some(identity) = dev.identity.load(&guard) {
-        out.put_bytes(device::PRIVATE_KEY, identity.private().as_bytes())?;
+        out.put_bytes(device::PRIVATE_KEY, identity.keys().private().as_bytes())?;
         out.put_bytes(device::PUBLIC_KEY, identity.public().as_bytes())?;
     }
     Ok(())
@@ -118,7 +125,10 @@ fn put_device(out: &mut Message<'_>, dev: &Device, config: &Config) -> Result<()
 
 /// Writes what is known of a peer besides its public key and allowed IPs.
 fn put_peer_state(nest: &mut Message<'_>, of: &Peer) -> Result<(), Full> {
-    of.with_preshared_key(|key| nest.put_bytes(peer::PRESHARED_KEY, key.as_bytes()))?;
+    nest.put_bytes(
+        peer::PRESHARED_KEY,
+        of.handshake.lock().preshared_key().as_bytes(),
+    )?;
     let (seconds, nanoseconds) = of.last_handshake();
     let mut stamp = [0; 16];
     let (front, back) = stamp.split_at_mut(8);

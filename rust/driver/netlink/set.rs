@@ -31,7 +31,8 @@ use crate::{
     allowed_ips::AllowedIp,
     config::Config,
     device::Device,
-    peer::Peer, //
+    peer::Peer,
+    tx, //
 };
 
 /// Largest socket address that an endpoint may be, `struct sockaddr_in6`.
@@ -207,10 +208,10 @@ fn configure(
         }
     }
     if let Some(interval) = attrs.get(peer::KEEPALIVE) {
-        target.set_keepalive(interval.u16()?);
+        Peer::set_keepalive(target.as_shared_ref(), interval.u16()?);
     }
     if dev.is_running() {
-        target.flush_staged();
+        tx::flush(target.as_shared_ref());
     }
     Ok(())
 }
