@@ -34,9 +34,11 @@ struct wg_genl_desc {
 	u8 do_cmd;
 };
 
-/* The parts of a request that Rust looks at. */
+/* The parts of a request that Rust looks at: @first and @len are all attributes as they came. */
 struct wg_genl_request {
 	struct nlattr **attrs;
+	struct nlattr *first;
+	u32 len;
 	struct net *net;
 	struct netlink_ext_ack *extack;
 };

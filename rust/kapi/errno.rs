@@ -39,6 +39,7 @@ errnos! {
     ERANGE = 34, "Result not representable.";
     ELOOP = 40, "Too many levels, or a loop.";
     ENODATA = 61, "No data available.";
+    EBADR = 53, "Invalid request descriptor.";
     ENONET = 64, "Machine is not on the network.";
     EPROTO = 71, "Protocol error.";
     EBADMSG = 74, "Not a data message.";

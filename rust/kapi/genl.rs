@@ -7,9 +7,11 @@
 //! follow each other and never overlap.
 
 use crate::bindings;
-use crate::nla::{Attr, Extack};
+use crate::net::Net;
+use crate::nla::{Attr, Entries, Extack};
 use crate::policy::Policy;
 use core::marker::{PhantomData, PhantomPinned};
+use core::ptr::NonNull;
 use kernel::error::{code, from_result, to_result};
 use kernel::ffi::{c_int, c_void};
 use kernel::prelude::*;
@@ -68,7 +70,8 @@ pub trait Family: Sized + 'static {
 pub struct Request<'a> {
     attrs: *mut *mut bindings::nlattr,
     slots: usize,
-    net: *mut bindings::net,
+    all: Entries<'a>,
+    net: NonNull<bindings::net>,
     extack: Extack<'a>,
 }
 
@@ -76,15 +79,17 @@ impl<'a> Request<'a> {
     /// # Safety
     ///
     /// `raw` was taken from a live request that outlives `'a`, whose policy has `slots` entries.
-    unsafe fn new(raw: bindings::wg_genl_request, slots: usize) -> Self {
+    unsafe fn new(raw: bindings::wg_genl_request, slots: usize) -> Result<Self> {
         // INVARIANT: The core parses into an array as long as the policy, or gives null.
-        Self {
+        Ok(Self {
             attrs: raw.attrs,
             slots,
-            net: raw.net,
+            // SAFETY: The core has checked that the message is as long as its header says.
+            all: unsafe { Entries::new(raw.first, raw.len) }.ok_or(code::EINVAL)?,
+            net: NonNull::new(raw.net).ok_or(code::EINVAL)?,
             // SAFETY: `extack` lives on the stack of the caller for the whole callback.
             extack: unsafe { Extack::new(raw.extack) },
-        }
+        })
     }
 
     /// The attribute of type `kind`, if the request has it. Of several, the last.
@@ -99,9 +104,16 @@ impl<'a> Request<'a> {
         unsafe { Attr::from_raw(ptr) }
     }
 
+    /// All attributes in the order in which they came, also those that [`Request::attr`] hides because
+    /// another of the same type came later.
+    pub fn attrs(&self) -> Entries<'a> {
+        self.all.clone()
+    }
+
     /// The network namespace of the socket that the request came through.
-    pub(crate) fn raw_net(&self) -> *mut bindings::net {
-        self.net
+    pub fn net(&self) -> Net {
+        // SAFETY: By the type invariant the namespace is valid and kept.
+        unsafe { Net::get(self.net) }
     }
 
     /// Where refusals are explained.
@@ -197,7 +209,7 @@ mod adapter {
         unsafe { bindings::wg_genl_request_of_info(info, &mut raw) };
         // SAFETY: The core keeps the request until this function returns, and parsed it by `SET_POLICY`.
         let req = unsafe { Request::new(raw, F::SET_POLICY.len()) };
-        from_result(|| F::set(&req).map(|()| 0))
+        from_result(|| F::set(&req?).map(|()| 0))
     }
 
     /// `genl_split_ops::start`.
@@ -212,7 +224,7 @@ mod adapter {
         // SAFETY: The core keeps the request until the dump is done, and parsed it by `DUMP_POLICY`.
         let req = unsafe { Request::new(raw, F::DUMP_POLICY.len()) };
         from_result(|| {
-            let state = KBox::into_raw(F::dump_start(&req)?);
+            let state = KBox::into_raw(F::dump_start(&req?)?);
             // SAFETY: `cb` is valid and its context is ours; `done` will take the state back.
             unsafe { bindings::wg_genl_set_dump_state(cb, state.cast::<c_void>()) };
             Ok(0)

@@ -232,10 +232,28 @@ impl<'a, const N: usize> Attrs<'a, N> {
 /// # Invariants
 ///
 /// `left` bytes starting at `next` lie within the request, as [`Attr`] demands.
+#[derive(Clone)]
 pub struct Entries<'a> {
     next: NonNull<u8>,
     left: usize,
     _request: PhantomData<&'a ()>,
+}
+
+impl Entries<'_> {
+    /// The attributes in `len` bytes starting at `first`. `None` if that is null.
+    ///
+    /// # Safety
+    ///
+    /// `first` is null, or these bytes are valid for reads and writes for the lifetime of the result and no
+    /// Rust reference into them exists.
+    pub(crate) unsafe fn new(first: *mut bindings::nlattr, len: u32) -> Option<Self> {
+        // INVARIANT: By the contract of this function.
+        Some(Self {
+            next: NonNull::new(first)?.cast(),
+            left: usize::try_from(len).ok()?,
+            _request: PhantomData,
+        })
+    }
 }
 
 impl<'a> Iterator for Entries<'a> {

@@ -61,6 +61,8 @@ void wg_genl_unregister(struct wg_genl_family *family)
 void wg_genl_request_of_info(const struct genl_info *info, struct wg_genl_request *req)
 {
 	req->attrs = info->attrs;
+	req->first = nlmsg_attrdata(info->nlhdr, GENL_HDRLEN);
+	req->len = nlmsg_attrlen(info->nlhdr, GENL_HDRLEN);
 	req->net = genl_info_net(info);
 	req->extack = info->extack;
 }
