@@ -5,7 +5,7 @@
 use core::hash::Hasher as _;
 
 use blake2::digest::consts::U16;
-use blake2::digest::{Digest as _, FixedOutput as _, Mac as _};
+use blake2::digest::{Digest as _, FixedOutput as _, Mac};
 use blake2::{Blake2s256, Blake2sMac};
 use chacha20poly1305::aead::{AeadInPlace, KeyInit as _};
 use chacha20poly1305::{ChaCha20Poly1305, XChaCha20Poly1305};
@@ -33,9 +33,9 @@ impl Crypto for RustCrypto {
         // A key that is longer than the primitive takes is a bug of this crate's callers; the
         // all-zero MAC of an unusable key matches nothing that is ever sent.
         *out = [0; 16];
-        if let Ok(mut mac) = Blake2sMac::<U16>::new_from_slice(key) {
+        if let Ok(mut mac) = <Blake2sMac<U16> as Mac>::new_from_slice(key) {
             for part in parts {
-                mac.update(part);
+                Mac::update(&mut mac, part);
             }
             *out = mac.finalize_fixed().into();
         }
