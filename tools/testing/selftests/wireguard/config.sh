@@ -10,9 +10,7 @@ one() { ns_add A; on A ip link add wg0 type wireguard; }
 show() { on A wg show wg0 "$@"; }
 conf() { on A wg showconf wg0; }
 # pub N: a public key that depends on N alone.
-pub() { printf 'peer %s' "$1" | sha256sum | xxd_base64; }
-# xxd_base64: the first 32 bytes written in hex, in base64.
-xxd_base64() { python3 -c 'import base64,sys; print(base64.b64encode(bytes.fromhex(sys.stdin.read()[:64])).decode())'; }
+pub() { printf 'peer %s' "$1" | sha256sum | head -c 64 | tr a-f A-F | basenc -d --base16 | base64; }
 
 t_empty() {
 	one
@@ -72,14 +70,12 @@ t_port_busy() {
 	one
 	on A wg set wg0 listen-port 1000
 	on A ip link set wg0 up
-	on A python3 -c 'import socket,time
-s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind(("0.0.0.0", 2000)); print("bound", flush=True); time.sleep(30)' > "$WORK/bound" &
-	wait_until 10 grep -q bound "$WORK/bound"
+	hold_port A 0.0.0.0 2000
 	fails_with "Address already in use" on A wg set wg0 listen-port 2000
 	equal "$(show listen-port)" 1000 "port after the refusal"
-	# The old sockets still listen.
-	wait_until 5 sh -c "nsenter --net=/run/netns/$(ns A) ss -Hulna 2>/dev/null | grep -q ':1000' || nsenter --net=/run/netns/$(ns A) grep -qi ':03E8 ' /proc/net/udp"
-	kill %1
+	# The old sockets are still in use.
+	on A grep -q ':03E8 ' /proc/net/udp
+	kill "$HOLDER"
 }
 test_case "N9 a busy port is refused and the old sockets stay" t_port_busy
 

@@ -181,6 +181,12 @@ tunnel() {
 	on A ip link set wg0 mtu "$mtu" up
 	on B ip link set wg0 mtu "$mtu" up
 }
+# hold_port NS ADDRESS PORT: a foreign UDP socket there, until `kill "$HOLDER"`.
+hold_port() {
+	python3 "$TEST_DIR/probe.py" bound "$(ns "$1")" "$2" "$3" > "$WORK/bound" &
+	HOLDER=$!
+	wait_until 10 grep -q bound "$WORK/bound"
+}
 # pings NS ADDRESS [COUNT]: quick pings, all of which must be answered.
 pings() { on "$1" ping -q -c "${3:-3}" -i 0.02 -W 5 -w 20 "$2" > /dev/null; }
 # transfer FROM TO ADDRESS [OPTIONS]: byte-exact transfer both ways, see xfer.py.
