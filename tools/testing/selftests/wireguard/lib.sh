@@ -184,6 +184,7 @@ tunnel() {
 # hold_port NS ADDRESS PORT: a foreign UDP socket there, until `kill "$HOLDER"`.
 hold_port() {
 	python3 "$TEST_DIR/probe.py" bound "$(ns "$1")" "$2" "$3" > "$WORK/bound" &
+	# shellcheck disable=SC2034
 	HOLDER=$!
 	wait_until 10 grep -q bound "$WORK/bound"
 }

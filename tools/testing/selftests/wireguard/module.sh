@@ -188,7 +188,7 @@ t_debug_lines() {
 		import re, sys
 		state = {}
 		for line in open(sys.argv[1]):
-		    for what, event in re.findall(r"wg0: ([A-Z][a-z]+ ?[0-9]*)[^:]*? (created|destroyed)\b", line):
+		    for what, event in re.findall(r"wg0: ([A-Z][a-z]+ ?[0-9]*).*? (created|destroyed)\b", line):
 		        state.setdefault(what.strip(), []).append(event)
 		print("#", {k: len(v) for k, v in state.items()})
 		numbered = {k: v for k, v in state.items() if k.startswith(("Peer ", "Keypair "))}
