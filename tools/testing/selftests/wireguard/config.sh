@@ -124,7 +124,7 @@ t_move() {
 	on A wg set wg0 peer "$(pub 1)" allowed-ips 10.0.1.0/24,10.0.2.0/25
 	equal "$(peer_field A wg0 "$(pub 2)" 4)" 10.0.2.0/24,10.0.0.0/24 "untouched by a longer prefix"
 	# Host bits are ignored; wg replaces the list.
-	on A wg set wg0 peer "$(pub 1)" allowed-ips 10.7.7.7/8,fd00::1/16
+	on A wg set wg0 peer "$(pub 1)" allowed-ips 10.7.7.7/8,fd00::1/16 2> /dev/null
 	equal "$(peer_field A wg0 "$(pub 1)" 4)" 10.0.0.0/8,fd00::/16 "host bits"
 	on A wg set wg0 peer "$(pub 1)" allowed-ips ""
 	equal "$(peer_field A wg0 "$(pub 1)" 4)" "(none)" "emptied"
@@ -178,7 +178,7 @@ test_case "N12 removal of known and unknown peers" t_update_remove
 # big_config FILE PEERS: a configuration with everything in it.
 big_config() {
 	python3 - "$2" > "$1" <<- 'PY'
-		import base64, hashlib, sys
+		import base64, hashlib, ipaddress, sys
 		def key(*what):
 		    return base64.b64encode(hashlib.sha256(repr(what).encode()).digest()).decode()
 		private = bytearray(hashlib.sha256(b"private").digest())
@@ -190,13 +190,13 @@ big_config() {
 		    if i % 2:
 		        print("PresharedKey =", key("psk", i))
 		    ips = [f"10.{i >> 8}.{i & 255}.{j * 16}/28" for j in range(i % 5)]
-		    ips += [f"fd00:{i:x}:{j:x}::/{48 + j}" for j in range(i % 3)]
+		    ips += [str(ipaddress.ip_network(f"fd00:{i:x}:{j:x}::/{48 + j}")) for j in range(i % 3)]
 		    if ips:
 		        print("AllowedIPs =", ", ".join(ips))
 		    if i % 3 == 0:
 		        print(f"Endpoint = 198.51.{i >> 8}.{i & 255}:{1000 + i}")
 		    elif i % 3 == 1:
-		        print(f"Endpoint = [2001:db8:{i:x}::1]:{2000 + i}")
+		        print(f"Endpoint = [{ipaddress.ip_address(f'2001:db8:{i:x}::1')}]:{2000 + i}")
 		    if i % 4 == 0:
 		        print("PersistentKeepalive =", 1 + i)
 	PY
@@ -210,7 +210,7 @@ t_round_trip() {
 	on A wg setconf wg0 "$WORK/big"
 	equal "$(show peers | wc -l)" 1000 peers
 	conf > "$WORK/shown"
-	diff <(normal < "$WORK/big" | sort) <(normal < "$WORK/shown" | sort) | head -n 5 | sed 's/^/# /'
+	diff <(normal < "$WORK/big" | sort) <(normal < "$WORK/shown" | sort) | head -n 5 | sed 's/^/# /' || true
 	diff -q <(normal < "$WORK/big" | sort) <(normal < "$WORK/shown" | sort)
 	# In order, too.
 	diff -q <(grep PublicKey "$WORK/big" | normal) <(grep PublicKey "$WORK/shown" | normal)
@@ -232,6 +232,7 @@ t_round_trip() {
 	diff -q <(normal < "$WORK/big" | sort) <(conf | normal | sort)
 	echo "[Interface]" > "$WORK/none"
 	on A wg setconf wg0 "$WORK/none"
+	on A wg setconf wg1 "$WORK/none"
 	equal "$(show peers)" "" "after an empty setconf"
 }
 test_case "N10 N16 N17 N19 round trip of 1,000 peers by setconf, syncconf, addconf" t_round_trip 180

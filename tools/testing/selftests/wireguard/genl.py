@@ -118,7 +118,9 @@ class Message:
 class Client:
     """A generic netlink socket in a network namespace (None: the current one)."""
 
-    def __init__(self, namespace=None, family="wireguard"):
+    def __init__(self, namespace=None, family="wireguard", size=65536):
+        # The kernel fills messages of a dump up to the largest buffer it has seen.
+        self.size = size
         self.sock = netns.sock(namespace, socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_GENERIC)
         self.sock.bind((0, 0))
         self.sock.settimeout(30)
@@ -143,9 +145,9 @@ class Client:
         data = struct.pack("=BBH", command, version, reserved) + body
         self.sock.send(struct.pack("=IHHII", 16 + len(data), family, flags, self.sequence, 0) + data)
 
-    def _messages(self, size=65536):
+    def _messages(self):
         """(type, flags, body) of one datagram that belongs to the last request."""
-        data = self.sock.recv(size)
+        data = self.sock.recv(self.size)
         out = []
         while len(data) >= 16:
             length, kind, flags, sequence, _ = struct.unpack_from("=IHHII", data)
@@ -179,10 +181,10 @@ class Client:
     def dump_start(self, body, flags=REQUEST | ACK | DUMP, command=GET, **header):
         self._send(self.family, flags, command, body, **header)
 
-    def dump_next(self, size=65536):
+    def dump_next(self):
         """(messages, errno or None while not finished) of the next datagram."""
         out = []
-        for kind, flags, data in self._messages(size):
+        for kind, flags, data in self._messages():
             if kind == NLMSG_ERROR:
                 return out, self._error(flags, data, 20)
             if kind == NLMSG_DONE:
@@ -190,19 +192,19 @@ class Client:
             out.append(Message(flags, 16 + len(data), data[0], parse(data[4:])))
         return out, None
 
-    def dump(self, body, size=65536, **header):
+    def dump(self, body, **header):
         """All messages of a GET_DEVICE dump, and its final errno."""
         self.dump_start(body, **header)
         out = []
         while True:
-            some, done = self.dump_next(size)
+            some, done = self.dump_next()
             out += some
             if done is not None:
                 return out, done
 
-    def device(self, dev, size=65536):
+    def device(self, dev):
         """The whole device: (device attributes, [[peer attributes, [allowed IPs]]])."""
-        messages, number = self.dump(name(dev), size)
+        messages, number = self.dump(name(dev))
         if number:
             raise OSError(number, errno.errorcode.get(number))
         peers = []

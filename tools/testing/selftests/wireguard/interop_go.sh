@@ -60,9 +60,7 @@ exchange() {
 	pings B "10.$1.0.1"
 	pings A "fd$1::2"
 	pings B "fd$1::1"
-	transfer A B "10.$1.0.2" --bytes "${2:-1048576}"
-	transfer B A "fd$1::1" --bytes "${2:-1048576}"
-	transfer A B "10.$1.0.2" --udp 100 --size 1300 --percent 90
+	transfer A B "10.$1.0.2" --back "fd$1::1" --bytes "${2:-1048576}" --udp 100 --percent 90
 }
 whole() {
 	local psk=""

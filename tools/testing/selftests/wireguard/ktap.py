@@ -40,6 +40,8 @@ def true(holds, what):
 
 def name_of(number):
     """The symbolic name of an errno value, `ok` for 0."""
+    if number == errno.EOPNOTSUPP:
+        return "EOPNOTSUPP"
     return errno.errorcode.get(number, str(number)) if number else "ok"
 
 

@@ -103,6 +103,12 @@ wait_until() {
 }
 # refute COMMAND...: holds if the command fails.
 refute() { if "$@"; then diag "unexpectedly succeeded: $*"; return 1; fi; }
+# lacks PATTERN COMMAND...: holds if the command's output has no such line.
+lacks() {
+	local pat=$1
+	shift
+	if "$@" 2> /dev/null | grep -q -e "$pat"; then diag "'$*' has '$pat'"; return 1; fi
+}
 # equal ACTUAL EXPECTED [WHAT]
 equal() { [[ $1 == "$2" ]] || { diag "${3:-value}: got '$1', expected '$2'"; return 1; }; }
 # at_least ACTUAL MINIMUM [WHAT]
@@ -146,6 +152,7 @@ for k in sys.argv[1].split("."):
     v = v.get(k) if isinstance(v, dict) else None
 print("" if v is None else v)' "$3"
 }
+is_up() { on "$1" ip -o link show dev "$2" up | grep -q .; }
 has_handshake() { (($(peer_field "$1" "$2" "$3" 5) > ${4:-0})); }
 
 # underlay MTU: namespaces A and B, joined by a veth pair.
@@ -212,24 +219,25 @@ forget_all() {
 	return 0
 }
 
-# run_case FUNCTION SECONDS: its status; a watchdog ends a case that hangs.
+# run_case FUNCTION SECONDS: its status. A case has a process group of its own,
+# all of which ends with it; a watchdog ends a case that hangs.
 run_case() {
 	local pid dog rc
+	set -m
 	(
 		trap 'diag "line $LINENO: failed: $BASH_COMMAND"' ERR
 		set -eE
 		[[ -z ${VERBOSE:-} ]] || set -x
 		"$1"
-	) &
+	) < /dev/null &
 	pid=$!
-	( sleep "$2"; echo "# time limit of $2 s"; kill -TERM "$pid"; sleep 1; kill -KILL "$pid" ) 2> /dev/null &
+	( sleep "$2" && echo "# time limit of $2 s" && kill -KILL -- "-$pid" ) < /dev/null &
 	dog=$!
-	wait "$pid"
+	set +m
+	wait "$pid" 2> /dev/null
 	rc=$?
-	pkill -P "$dog" 2> /dev/null
-	kill "$dog" 2> /dev/null
+	kill -KILL -- "-$dog" "-$pid" 2> /dev/null
 	wait "$dog" 2> /dev/null
-	pkill -KILL -P "$pid" 2> /dev/null
 	return "$rc"
 }
 

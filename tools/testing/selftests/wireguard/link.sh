@@ -100,8 +100,9 @@ test_case "R7 offload features, switchable, BIG TCP sizes" t_features
 
 t_ethtool() {
 	one
-	matches "$(on A ethtool -i wg0)" "driver: wireguard" "ethtool -i"
-	matches "$(on A ethtool -i wg0)" "version: ($(uname -r)|1\.0\.0)" "ethtool -i"
+	on A ethtool -i wg0 > "$WORK/info"
+	equal "$(sed -n 's/^driver: //p' "$WORK/info")" wireguard driver
+	equal "$(sed -n 's/^version: //p' "$WORK/info")" "$(uname -r)" version
 }
 test_case "R9 ethtool tells the driver's name" t_ethtool
 
@@ -140,7 +141,7 @@ t_open_busy() {
 	on A wg set wg0 listen-port 2000
 	hold_port A 0.0.0.0 2000
 	fails_with "Address already in use" on A ip link set wg0 up
-	refute on A ip link show dev wg0 up | grep -q wg0
+	refute is_up A wg0
 	kill "$HOLDER"
 	wait_until 5 on A ip link set wg0 up
 }
@@ -249,8 +250,7 @@ test_case "S5 S1 S2 S3 S4 R10 transfer counters after ten pings" t_counters
 t_counters_bulk() {
 	local side key
 	tunnel
-	transfer A B 10.77.0.2 --bytes 524288
-	transfer A B fd77::2 --udp 50
+	transfer A B 10.77.0.2 --bytes 524288 --udp 50
 	for side in A B; do
 		key=$B_PUB
 		[[ $side == A ]] || key=$A_PUB

@@ -123,7 +123,7 @@ t_reload_loop() {
 	local i
 	! loaded || unload
 	log_mark
-	for ((i = 0; i < 8; i++)); do
+	for ((i = 0; i < 4; i++)); do
 		tunnel
 		pings A 10.77.0.2 1
 		((i % 2)) || { on A ip link del wg0; on B ip link del wg0; }
@@ -151,7 +151,7 @@ t_no_leak() {
 	round
 	sleep 1
 	before=$(used)
-	for ((i = 0; i < 6; i++)); do round; done
+	for ((i = 0; i < 4; i++)); do round; done
 	wait_until 20 eval "(( \$(awk '\$1 == \"Slab:\" { print \$2 }' /proc/meminfo) < $before + 6000 ))"
 	after=$(used)
 	diag "slab before $before KiB, after $after KiB"

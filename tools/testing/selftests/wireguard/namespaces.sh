@@ -34,8 +34,7 @@ t_split4() {
 	split
 	pings A 10.77.0.2
 	pings B fd77::1
-	transfer A B 10.77.0.2 --bytes 1048576
-	transfer B A fd77::1 --bytes 1048576
+	transfer A B 10.77.0.2 --back fd77::1 --bytes 1048576
 	# Ports are taken in the creating namespace only.
 	on S grep -q ':03E9 ' /proc/net/udp
 	no_sockets A 03E9
@@ -48,8 +47,7 @@ t_split6() {
 	on A ip link set wg0 mtu 34736
 	on B ip link set wg0 mtu 34736
 	pings A fd77::2
-	transfer A B fd77::2 --bytes 1048576
-	transfer B A 10.77.0.1 --bytes 1048576
+	transfer A B fd77::2 --back 10.77.0.1 --bytes 1048576
 }
 test_case "R15 R4 the same, IPv6 outside, MTU 34736" t_split6
 
@@ -62,7 +60,7 @@ t_move_up() {
 	refute on S ip link show dev wg0 2> /dev/null
 	# The move took it down; the configuration is still there.
 	equal "$(on A wg show wg0 listen-port)" 1001 port
-	refute on A ip link show dev wg0 up | grep -q wg0
+	refute is_up A wg0
 	no_sockets S 03E9
 	on A ip link set wg0 up
 	on S grep -q ':03E9 ' /proc/net/udp
@@ -191,7 +189,7 @@ t_dst_release() {
 	on A wg set wg0 peer "$B_PUB" endpoint 198.51.100.9:9
 	refute on A ping -q -c 1 -W 1 10.77.0.2 > /dev/null
 	on S timeout 10 ip link del d0
-	refute dmesg -l emerg,crit,err | grep -q "waiting for d0"
+	lacks "waiting for d0" dmesg
 	ns_del S
 }
 test_case "R18 route caches let go of devices that are removed" t_dst_release

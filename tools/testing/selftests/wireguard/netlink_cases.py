@@ -93,9 +93,11 @@ def _order(client):
     equal(genl.get(messages[0].attributes, IFNAME), b"wg0\0", "name")
 
 
-def _check_dump(client, size, counts):
+def _check_dump(size, counts):
     """Dumps with a receive buffer of `size`; checks every rule of fragmentation."""
-    messages, number = client.dump(name("wg0"), size)
+    sized = genl.Client(size=size)
+    messages, number = sized.dump(name("wg0"))
+    sized.close()
     refused(number, 0, "dump")
     seen, completed = {}, False
     device = [LISTEN_PORT, FWMARK, IFINDEX, IFNAME, PRIVATE_KEY, PUBLIC_KEY]
@@ -128,7 +130,7 @@ def _check_dump(client, size, counts):
 def _one_big(client):
     client.set("wg0", attr(PRIVATE_KEY, bytes(range(32))))
     fill(client, 1, 20000)
-    parts = {size: _check_dump(client, size, {0: 20000}) for size in (65536, 8192)}
+    parts = {size: _check_dump(size, {0: 20000}) for size in (65536, 8192)}
     ktap.diag(f"messages by buffer size: {parts}")
     true(parts[8192] > 10, "several messages")
 
@@ -138,7 +140,7 @@ def _many_peers(client):
     client.set("wg0", attr(PRIVATE_KEY, bytes(range(32))))
     fill(client, 1000, 3)
     for size in (65536, 8192):
-        _check_dump(client, size, {i: 3 for i in range(1000)})
+        _check_dump(size, {i: 3 for i in range(1000)})
 
 
 @case("N19 mixed: 40 x 52, an empty one, 197 after it, 30 more")
@@ -148,7 +150,7 @@ def _mixed(client):
     for i, ips in enumerate(shape):
         fill(client, 1, ips, first=i)
     for size in (65536, 8192, 16384):
-        _check_dump(client, size, dict(enumerate(shape)))
+        _check_dump(size, dict(enumerate(shape)))
 
 
 @case("N19 fragmentation at every filling of a message")
@@ -156,9 +158,9 @@ def _boundaries(client):
     client.set("wg0", attr(PRIVATE_KEY, bytes(range(32))))
     fill(client, 2, 1)
     extra = 0
-    for ips in range(60, 130, 3):
+    for ips in range(250, 290):
         fill(client, 1, ips)
-        extra = max(extra, _check_dump(client, 4096, {0: ips, 1: 1}))
+        extra = max(extra, _check_dump(8192, {0: ips, 1: 1}))
     true(extra >= 2, "more than one message")
 
 
@@ -167,13 +169,13 @@ def _interrupted(client):
     fill(client, 600, 3)
     other = genl.Client()
     client.dump_start(name("wg0"))
-    first, done = client.dump_next(8192)
+    first, done = client.dump_next()
     true(done is None, "the dump goes on")
     true(not any(m.flags & DUMP_INTR for m in first), "not interrupted yet")
     refused(other.set("wg0", u32(FWMARK, 5)), 0, "set meanwhile")
     rest = []
     while done is None:
-        more, done = client.dump_next(8192)
+        more, done = client.dump_next()
         rest += more
     true(any(m.flags & DUMP_INTR for m in rest), "interrupted")
     other.close()
@@ -184,14 +186,14 @@ def _removed(client):
     fill(client, 600, 3)
     other = genl.Client()
     client.dump_start(name("wg0"))
-    client.dump_next(8192)
+    client.dump_next()
     refused(other.set("wg0", u32(FLAGS, REPLACE_PEERS), array(PEERS, [peer(key(7))])), 0, "replace all")
     done, rest = None, []
     while done is None:
-        more, done = client.dump_next(8192)
+        more, done = client.dump_next()
         rest += more
     refused(done, 0, "end of the dump")
-    true(len(rest) < 20, "it ended soon")
+    true(len(rest) < 4, "it ended soon")
     equal([number_of(p[0]) for p in client.device("wg0")[1]], [7], "a new dump")
     other.close()
 
@@ -201,11 +203,11 @@ def _ips_changed(client):
     fill(client, 1, 5000)
     other = genl.Client()
     client.dump_start(name("wg0"))
-    client.dump_next(8192)
+    client.dump_next()
     refused(other.set("wg0", array(PEERS, [peer(key(0), flags=REPLACE_ALLOWEDIPS, ips=[allowed("10.9.9.9", 32)])])), 0, "replace")
     done, rest = None, []
     while done is None:
-        more, done = client.dump_next(8192)
+        more, done = client.dump_next()
         rest += more
     refused(done, 0, "end of the dump")
     true(any(m.flags & DUMP_INTR for m in rest) or not rest, "interrupted")
@@ -215,14 +217,14 @@ def _ips_changed(client):
 
 @case("N21 a device deleted during a dump")
 def _deleted(client):
-    fill(client, 600, 3)
+    fill(client, 20, 200)
     client.dump_start(name("wg0"))
-    client.dump_next(8192)
+    client.dump_next()
     thread = threading.Thread(target=run, args=("ip", "link", "del", "wg0"), daemon=True)
     thread.start()
     done = None
     while done is None:
-        _, done = client.dump_next(8192)
+        _, done = client.dump_next()
     client.close()
     thread.join(20)
     true(not thread.is_alive(), "the deletion came to its end")
@@ -480,6 +482,10 @@ def device():
         yield client
     finally:
         client.close()
+        # Quicker than to leave the peers to the deletion.
+        other = genl.Client()
+        other.set("wg0", u32(FLAGS, REPLACE_PEERS))
+        other.close()
         run("ip", "link", "del", "wg0", check=False)
 
 

@@ -46,6 +46,7 @@ REFUSALS = [
     ("empty name", attr(IFNAME), "EINVAL"),
     ("name of 16 characters", attr(IFNAME, b"a" * 16 + b"\0"), "EINVAL"),
     ("name of 20 characters without end", attr(IFNAME, b"a" * 20), "EINVAL"),
+    ("short name without end", attr(IFNAME, b"wg0"), "EINVAL"),
     ("short name in a long attribute", attr(IFNAME, b"wg0\0" + bytes(16)), "ERANGE"),
     ("index of 2 bytes", attr(IFINDEX, b"\1\0"), "EINVAL"),
     ("index of 8 bytes", attr(IFINDEX, b"\1" + bytes(7)), "EINVAL"),
@@ -205,8 +206,8 @@ def _ignored(client):
     equal(genl.get(attributes, PUBLIC_KEY), None, "public key")
     equal(genl.get(peers[0][0], P_LAST_HANDSHAKE), bytes(16), "handshake time")
     equal(genl.get(peers[0][0], P_RX_BYTES), bytes(8), "rx bytes")
-    # An IFNAME without NUL, yet short enough, is a name too.
-    refused(client.request(attr(IFNAME, b"wg0")), 0, "name without NUL")
+    # A name may be followed by more than one NUL.
+    refused(client.request(attr(IFNAME, b"wg0" + bytes(13))), 0, "name padded to 16 bytes")
 
 
 @case("N5 endpoints: two exact forms, all else ignored")

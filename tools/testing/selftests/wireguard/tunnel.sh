@@ -17,10 +17,7 @@ both_ways() {
 	pings B 10.77.0.1
 	pings A fd77::2
 	pings B fd77::1
-	transfer A B 10.77.0.2 --bytes 2097152
-	transfer B A fd77::1 --bytes 2097152
-	transfer A B 10.77.0.2 --udp 200 --size "$size"
-	transfer B A fd77::1 --udp 200 --size "$size"
+	transfer A B 10.77.0.2 --back fd77::1 --bytes 2097152 --udp 200 --size "$size"
 	equal "$(link_stat B wg0 rx_errors)" 0 rx_errors
 	equal "$(link_stat A wg0 tx_errors)" 0 tx_errors
 }
@@ -48,17 +45,16 @@ test_case "D2 V9 payloads of every residue and fragmented packets" t_sizes
 # An inner packet larger than the outer path: fragmented outside (no DF).
 t_outer_fragments() {
 	tunnel 3000 4 1500
-	transfer A B 10.77.0.2 --bytes 262144
-	transfer A B fd77::2 --bytes 262144
+	transfer A B 10.77.0.2 --back fd77::1 --bytes 262144
 }
 test_case "O1 messages larger than the path are fragmented outside" t_outer_fragments
 
 t_offloads() {
 	tunnel
-	on A ethtool -K wg0 tso off gso off
+	on A ethtool -K wg0 tso off gso off > /dev/null
 	transfer A B 10.77.0.2 --bytes 524288
-	on A ethtool -K wg0 tso on gso on sg on
-	on B ethtool -K wg0 gro off
+	on A ethtool -K wg0 tso on gso on sg on > /dev/null
+	on B ethtool -K wg0 gro off > /dev/null
 	transfer A B fd77::2 --bytes 524288
 	on A ethtool -K vA tx off > /dev/null
 	on B ethtool -K vB gro on > /dev/null
@@ -75,8 +71,7 @@ t_sniffed() {
 	on B tcpdump -i wg0 -w /dev/null -U > /dev/null 2>&1 &
 	pings A 10.77.0.2
 	sleep 0.5
-	transfer A B 10.77.0.2 --bytes 524288
-	transfer A B fd77::2 --udp 100
+	transfer A B 10.77.0.2 --back fd77::1 --bytes 524288 --udp 100
 }
 test_case "X7 V5 byte-exact while packets are cloned by sniffers" t_sniffed
 

@@ -113,7 +113,7 @@ t_default() {
 	pings A fd99::1
 	transfer A B 10.99.0.1 --bytes 262144
 	quick down "$CONF"
-	refute on A ip rule | grep -q 51820
+	lacks 51820 on A ip rule
 	refute on A ip link show dev wgq 2> /dev/null
 }
 test_case "O5 wg-quick with a default route: fwmark keeps the outer packets out" t_default

@@ -2,11 +2,12 @@
 # SPDX-License-Identifier: GPL-2.0
 """Moves random bytes both ways between two network namespaces and compares SHA-256.
 
-    xfer.py --from NS --to NS --dst ADDRESS [--bytes N] [--udp COUNT --size N] [--port P]
+    xfer.py --from NS --to NS --dst ADDRESS [--back ADDRESS] [--bytes N] [--udp COUNT --size N]
 
-Without --udp: one TCP connection, N bytes each way at once, digests compared.
-With --udp: COUNT datagrams each way; every one that arrives must be one that was
-sent, in order and unchanged, and at least --percent of them must arrive.
+One TCP connection, N bytes each way at once, digests compared. With --udp then
+COUNT datagrams each way; every one that arrives must be one that was sent, in
+order and unchanged, and at least --percent of them must arrive. With --back all
+this once more, from the other namespace to an address of the first one.
 """
 
 import argparse
@@ -122,13 +123,18 @@ def main():
     parser.add_argument("--from", dest="from_ns")
     parser.add_argument("--to", dest="to_ns")
     parser.add_argument("--dst", required=True)
+    parser.add_argument("--back")
     parser.add_argument("--port", type=int, default=4711)
     parser.add_argument("--bytes", type=int, default=1 << 20)
     parser.add_argument("--udp", type=int, default=0)
     parser.add_argument("--size", type=int, default=1300)
     parser.add_argument("--percent", type=int, default=95)
     args = parser.parse_args()
-    sys.exit(udp(args) if args.udp else tcp(args))
+    failed = tcp(args) or (args.udp and udp(args))
+    if args.back and not failed:
+        args.from_ns, args.to_ns, args.dst = args.to_ns, args.from_ns, args.back
+        failed = tcp(args) or (args.udp and udp(args))
+    sys.exit(1 if failed else 0)
 
 
 if __name__ == "__main__":
