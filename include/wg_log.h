@@ -12,7 +12,7 @@
 #include <linux/types.h>
 
 struct net_device;
-struct sockaddr;
+struct wg_endpoint;
 
 /* About the interface. */
 #define WG_LOG_INTERFACE(M)							\
@@ -77,12 +77,12 @@ struct sockaddr;
 #define WG_LOG_DECLARE_PAIR(name, text) \
 	void wg_log_##name(const struct net_device *dev, u64 first, u64 second);
 #define WG_LOG_DECLARE_PEER_AT(name, text) \
-	void wg_log_##name(const struct net_device *dev, u64 peer, const struct sockaddr *at);
+	void wg_log_##name(const struct net_device *dev, u64 peer, const struct wg_endpoint *at);
 #define WG_LOG_DECLARE_ATTEMPT(name, text) \
-	void wg_log_##name(const struct net_device *dev, u64 peer, const struct sockaddr *at, \
+	void wg_log_##name(const struct net_device *dev, u64 peer, const struct wg_endpoint *at, \
 			   u32 attempt);
 #define WG_LOG_DECLARE_FROM(name, text) \
-	void wg_log_##name(const struct net_device *dev, const struct sockaddr *from);
+	void wg_log_##name(const struct net_device *dev, const struct wg_endpoint *from);
 
 WG_LOG_INTERFACE(WG_LOG_DECLARE_DEV)
 WG_LOG_PEER(WG_LOG_DECLARE_PEER)

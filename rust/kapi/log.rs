@@ -9,42 +9,22 @@
 //!
 //! Context: any.
 
-use crate::bindings;
-use core::ffi::c_void;
+use crate::{
+    bindings,
+    endpoint::Endpoint,
+    netdev::NetDevice, //
+};
 use kernel::{fmt, prelude::*};
-
-/// What has messages printed about it: a network interface.
-///
-/// # Safety
-///
-/// `as_net_device` returns a `struct net_device` that lives at least as long as `self`.
-pub unsafe trait Interface {
-    /// The C object.
-    #[doc(hidden)]
-    fn as_net_device(&self) -> *const c_void;
-}
-
-/// An address that can be printed.
-///
-/// # Safety
-///
-/// `as_sockaddr` returns a pointer to a `struct sockaddr_in`, a `struct sockaddr_in6`, or a
-/// `struct sockaddr` of another family, as its first field says, that lives as long as `self`.
-pub unsafe trait SocketAddress {
-    /// The C object.
-    #[doc(hidden)]
-    fn as_sockaddr(&self) -> *const c_void;
-}
 
 /// One function a message: how it is called, and the C function behind it.
 macro_rules! messages {
     ($($(#[$doc:meta])* $name:ident($($arg:ident: $kind:ident),*) => $c:ident;)*) => {$(
         $(#[$doc])*
-        pub fn $name(interface: &impl Interface, $($arg: messages!(@type $kind)),*) {
+        pub fn $name(interface: &NetDevice, $($arg: messages!(@type $kind)),*) {
             // SAFETY: The device and the address, if there is one, are live during the call.
             unsafe {
                 bindings::$c(
-                    interface.as_net_device().cast(),
+                    interface.as_ptr(),
                     $(messages!(@pass $kind $arg)),*
                 )
             };
@@ -52,8 +32,8 @@ macro_rules! messages {
     )*};
     (@type u64) => { u64 };
     (@type u32) => { u32 };
-    (@type address) => { &impl SocketAddress };
-    (@pass address $arg:ident) => { $arg.as_sockaddr().cast() };
+    (@type address) => { &Endpoint };
+    (@pass address $arg:ident) => { $arg.as_raw() };
     (@pass $kind:ident $arg:ident) => { $arg };
 }
 
@@ -130,17 +110,17 @@ messages! {
 }
 
 /// Prints a text at level *info*: `log::info(&dev, fmt!("..."))`. Rate limited.
-pub fn info(interface: &impl Interface, text: fmt::Arguments<'_>) {
+pub fn info(interface: &NetDevice, text: fmt::Arguments<'_>) {
     let text: *const fmt::Arguments<'_> = &text;
     // SAFETY: The device is live; the text is what `%pA` wants, and lives during the call.
-    unsafe { bindings::wg_log_info(interface.as_net_device().cast(), text.cast()) };
+    unsafe { bindings::wg_log_info(interface.as_ptr(), text.cast()) };
 }
 
 /// Prints a text at level *error*. Rate limited.
-pub fn error(interface: &impl Interface, text: fmt::Arguments<'_>) {
+pub fn error(interface: &NetDevice, text: fmt::Arguments<'_>) {
     let text: *const fmt::Arguments<'_> = &text;
     // SAFETY: The device is live; the text is what `%pA` wants, and lives during the call.
-    unsafe { bindings::wg_log_error(interface.as_net_device().cast(), text.cast()) };
+    unsafe { bindings::wg_log_error(interface.as_ptr(), text.cast()) };
 }
 
 /// Warns of a bug in this module, with a stack trace, the first time that any is seen.

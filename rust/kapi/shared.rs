@@ -135,6 +135,9 @@ unsafe impl<T: Send + Sync> Send for Shared<T> {}
 // SAFETY: As above.
 unsafe impl<T: Send + Sync> Sync for Shared<T> {}
 
+// A handle may be moved: what it points to stays.
+impl<T> Unpin for Shared<T> {}
+
 impl<T: Send + Sync + 'static> Shared<T> {
     /// Allocates the box and initialises the value in place.
     ///

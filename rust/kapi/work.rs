@@ -5,7 +5,8 @@
 
 use crate::{
     bindings,
-    log::{self, Interface},
+    log,
+    netdev::NetDevice,
     shared::{Inner, Shared},
 };
 use core::{
@@ -69,7 +70,7 @@ impl Queue {
     /// Context: process.
     pub fn new(
         prefix: &CStr,
-        interface: &impl Interface,
+        interface: &NetDevice,
         flags: Flags,
         max_active: u32,
     ) -> Result<Self, AllocError> {
@@ -77,7 +78,7 @@ impl Queue {
         let queue = unsafe {
             bindings::wg_queue_alloc(
                 prefix.as_char_ptr(),
-                interface.as_net_device().cast(),
+                interface.as_ptr(),
                 flags.0,
                 max_active,
             )
