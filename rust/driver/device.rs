@@ -99,7 +99,8 @@ impl Device {
     /// Counts `n` events of kind `stat`. Any context.
     #[inline]
     pub(crate) fn count_many(&self, stat: Stat, n: usize) {
-        self.counters.add(stat.index(), u64::try_from(n).unwrap_or(0));
+        self.counters
+            .add(stat.index(), u64::try_from(n).unwrap_or(0));
     }
 
     /// Whether the interface is up. Any context; may be stale by the time it is used.
@@ -152,10 +153,7 @@ impl Device {
 
     /// Opens sockets on `port` in place of those there are.
     fn open_port(self: &Arc<Self>, config: &mut Config, port: u16) -> Result {
-        let net = self
-            .netdev
-            .creating_net()
-            .ok_or_else(errno::ENONET)?;
+        let net = self.netdev.creating_net().ok_or_else(errno::ENONET)?;
         let new = UdpPort::open(&net, port, self.clone())?;
         config.port = new.port();
         drop(self.port.replace(Some(new)));

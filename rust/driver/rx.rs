@@ -9,10 +9,10 @@
 use kernel::sync::ArcBorrow;
 use wg_kapi::{
     chain::SkbChain,
+    endpoint::Endpoint,
     log,
     rcu,
     shared::SharedRef,
-    endpoint::Endpoint,
     skb::{Inner, Outer, SkBuff}, //
 };
 use wg_proto::{
@@ -129,7 +129,11 @@ impl<'g> Run<'g> {
             log::invalid_nonce(&device.netdev, peer.number(), counter);
             return device.count(Stat::RxReplay);
         }
-        if self.endpoint.as_ref().is_none_or(|known| !known.same(&outer.from)) {
+        if self
+            .endpoint
+            .as_ref()
+            .is_none_or(|known| !known.same(&outer.from))
+        {
             peer.set_endpoint(&outer.from);
             self.endpoint = Some(outer.from);
         }

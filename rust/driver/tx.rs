@@ -107,7 +107,12 @@ pub(crate) fn xmit(device: &Device, mut skb: SkBuff) -> Result {
             return Err(refuse(device, Stat::TxSegment, error));
         }
     };
-    chain.for_each_mut(|packet| packet.set_cb(Cb { mtu, ..Cb::default() }));
+    chain.for_each_mut(|packet| {
+        packet.set_cb(Cb {
+            mtu,
+            ..Cb::default()
+        })
+    });
     transmit(peer, chain);
     Ok(())
 }
@@ -153,7 +158,10 @@ pub(crate) fn send_keepalive(peer: SharedRef<'_, Peer>) {
         match SkBuff::alloc(0, HEADROOM) {
             Ok(mut skb) => {
                 let mtu = peer.device().netdev.mtu();
-                skb.set_cb(Cb { mtu, ..Cb::default() });
+                skb.set_cb(Cb {
+                    mtu,
+                    ..Cb::default()
+                });
                 chain.push_back(skb);
                 let device = peer.device();
                 log::sending_keepalive(&device.netdev, peer.number(), &peer.endpoint());
@@ -251,7 +259,10 @@ fn send_batch(peer: &Peer, keypair: &Keypair, first: u64, batch: SkbChain) {
     }
     let mut sealed = SkbChain::new();
     let mut has_data = false;
-    for (mut skb, counter) in batch.into_iter().zip(first..) {
+    let mut next = first;
+    for mut skb in batch {
+        let counter = next;
+        next = next.wrapping_add(1);
         let header = DataHeader::new(keypair.remote(), Counter(counter));
         let length = skb.len();
         let mut cb = skb.cb();

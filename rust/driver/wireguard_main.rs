@@ -29,7 +29,6 @@ use wg_kapi::{
     rcu, //
 };
 
-
 use crate::device::Device;
 
 module! {

@@ -92,8 +92,8 @@ impl<T> Inner<T> {
     /// The addresses that the value occupies.
     pub(crate) fn value_range(this: NonNull<Self>) -> core::ops::Range<usize> {
         // Only address arithmetic: nothing is read through the pointer.
-        let start = this.as_ptr() as usize + core::mem::offset_of!(Self, value);
-        start..start + size_of::<T>()
+        let start = (this.as_ptr() as usize).wrapping_add(core::mem::offset_of!(Self, value));
+        start..start.wrapping_add(size_of::<T>())
     }
 }
 

@@ -4,8 +4,7 @@
 //! C header: [`include/linux/workqueue.h`](srctree/include/linux/workqueue.h)
 
 use crate::{
-    bindings,
-    log,
+    bindings, log,
     netdev::NetDevice,
     shared::{Inner, Shared},
 };
@@ -183,7 +182,7 @@ unsafe impl<T: Send + Sync + 'static> Owner for Arc<T> {
 
     fn range(&self) -> Range<usize> {
         let start = Arc::as_ptr(self) as usize;
-        start..start + size_of::<T>()
+        start..start.wrapping_add(size_of::<T>())
     }
 }
 

@@ -129,6 +129,11 @@ impl<S: AsMut<[Slot]>> RateLimiter<S> {
         let sets = u64::try_from(slots.len().div_ceil(WAYS)).unwrap_or(u64::MAX);
         let set = hash.checked_rem(sets).unwrap_or(0);
         let set = usize::try_from(set).unwrap_or(0);
-        slots.chunks_mut(WAYS).nth(set).into_iter().flatten()
+        let first = set.saturating_mul(WAYS);
+        slots
+            .get_mut(first..)
+            .unwrap_or_default()
+            .iter_mut()
+            .take(WAYS)
     }
 }
