@@ -173,7 +173,7 @@ fn respond(
     Peer::free_in_flight(&peer, replaced);
     log::received_initiation(&device.netdev, peer.number(), source);
     peer.set_endpoint(source);
-    peer.received_bytes(u64::try_from(size_of::<Initiation>()).unwrap_or(0));
+    received(&peer, size_of::<Initiation>());
     peer.timer_event(Event::InitiationReceived);
     if !installed {
         return Some(());
@@ -218,7 +218,7 @@ fn complete(
     Peer::free_in_flight(&peer, Some(index));
     log::received_response(&device.netdev, peer.number(), source);
     peer.set_endpoint(source);
-    peer.received_bytes(u64::try_from(size_of::<Response>()).unwrap_or(0));
+    received(&peer, size_of::<Response>());
     peer.timer_event(Event::ResponseReceived);
     if installed {
         peer.handshake_completed();
@@ -226,6 +226,13 @@ fn complete(
         tx::send_keepalive(peer.as_shared_ref());
     }
     Some(())
+}
+
+/// Counts an authenticated message of `len` bytes (contract S2, S4).
+fn received(peer: &Peer, len: usize) {
+    let bytes = u64::try_from(len).unwrap_or(0);
+    peer.received_bytes(bytes);
+    peer.device().netdev.tstats_rx(1, bytes);
 }
 
 /// Makes a keypair of `session` and installs it.
