@@ -54,7 +54,7 @@ bool wg_skb_ip_info(const struct sk_buff *skb, struct wg_ip_info *info);
 u32 wg_skb_route_mtu(const struct sk_buff *skb, const struct net_device *dev);
 void wg_skb_drop_dst(struct sk_buff *skb);
 void wg_skb_orphan(struct sk_buff *skb);
-int wg_skb_segment(struct sk_buff *skb, struct sk_buff **head);
+int wg_skb_segment(struct sk_buff *skb, struct net_device *dev, struct sk_buff **head);
 int wg_skb_checksum_complete(struct sk_buff *skb);
 int wg_skb_seal(struct sk_buff *skb, const u8 *header, u32 pad, u64 nonce, const u8 *key);
 
@@ -65,6 +65,6 @@ struct sk_buff *wg_skb_open(struct sk_buff *skb, u32 header_len, u64 nonce, cons
 bool wg_skb_set_inner(struct sk_buff *skb, u8 version, u32 len);
 void wg_skb_ecn_decapsulate(struct sk_buff *skb, u8 outer_ds);
 
-void wg_icmp_unreachable(struct sk_buff *skb);
+void wg_icmp_unreachable(struct sk_buff *skb, struct net_device *dev);
 
 #endif

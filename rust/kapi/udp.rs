@@ -154,8 +154,8 @@ pub struct SendResult {
 /// Process or BH context, not hard interrupts; may be entered again from within, when the route leads
 /// to another tunnel. C: `ip_route_output_flow`, `udp_tunnel_xmit_skb` and the IPv6 pendants.
 ///
-/// Errors are `ENONET` (no socket of that family), `EDESTADDRREQ` (no endpoint) and those of the route
-/// lookup; the packet is gone in any case.
+/// Errors are `ENONET` (no socket of that family), `EDESTADDRREQ` (no endpoint), `EMSGSIZE` (no datagram
+/// is that large), `ENOMEM` and those of the route lookup; the packet is gone in any case.
 pub fn send(
     port: &UdpPort,
     dev: &NetDevice,

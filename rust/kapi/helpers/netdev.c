@@ -113,7 +113,12 @@ static netdev_tx_t wg_link_xmit(struct sk_buff *skb, struct net_device *dev)
 		kfree_skb_reason(skb, SKB_DROP_REASON_DEV_READY);
 		return -ENODEV;
 	}
+	skb = skb_share_check(skb, GFP_ATOMIC);
+	if (unlikely(!skb))
+		return NETDEV_TX_OK;
 	skb_mark_not_on_list(skb);
+	/* The packet may be kept for long, and does not keep the device. */
+	skb->dev = NULL;
 	return wg_ops.xmit(object, skb);
 }
 
@@ -299,6 +304,8 @@ void wg_netdev_gro_receive(struct net_device *dev, struct sk_buff *head)
 	local_bh_disable();
 	skb_list_walk_safe(head, skb, next) {
 		skb_mark_not_on_list(skb);
+		skb_reset_mac_header(skb);
+		skb_reset_network_header(skb);
 		skb->dev = dev;
 		gro_cells_receive(&priv->cells, skb);
 	}

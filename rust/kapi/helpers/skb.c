@@ -8,6 +8,7 @@
 #include <net/icmp.h>
 #include <net/ip_tunnels.h>
 
+#include "skb_state.h"
 #include "wg_helpers.h"
 
 /* What bindgen saw must be what this compiler sees. */
@@ -64,9 +65,9 @@ void wg_skb_consume(struct sk_buff *skb)
 
 bool wg_skb_ip_info(const struct sk_buff *skb, struct wg_ip_info *info)
 {
-	const __be16 protocol = ip_tunnel_parse_protocol(skb);
+	const __be16 protocol = skb->protocol;
 
-	if (unlikely(!protocol || protocol != skb->protocol))
+	if (unlikely(!wg_skb_is_ip(skb)))
 		return false;
 	if (protocol == htons(ETH_P_IP)) {
 		const struct iphdr *ip = ip_hdr(skb);
@@ -106,35 +107,37 @@ int wg_skb_checksum_complete(struct sk_buff *skb)
 	return skb->ip_summed == CHECKSUM_PARTIAL ? skb_checksum_help(skb) : 0;
 }
 
-/* On success the list at head replaces the packet, on failure it is as before. */
-int wg_skb_segment(struct sk_buff *skb, struct sk_buff **head)
+/*
+ * On success the list at head replaces the packet, on failure it is as before.
+ * Segmentation of nested tunnels asks the device, and so does the flow hash,
+ * which is computed here once for all of the segments.
+ */
+int wg_skb_segment(struct sk_buff *skb, struct net_device *dev, struct sk_buff **head)
 {
-	struct sk_buff *list;
+	struct sk_buff *list = skb, *segment;
 
+	skb->dev = dev;
+	skb_get_hash(skb);
 	if (skb_is_gso(skb)) {
 		list = skb_gso_segment(skb, 0);
-		if (IS_ERR(list))
-			return PTR_ERR(list);
-		if (unlikely(!list))
-			return -EINVAL;
+		if (IS_ERR_OR_NULL(list)) {
+			skb->dev = NULL;
+			return list ? PTR_ERR(list) : -EINVAL;
+		}
 		consume_skb(skb);
-	} else if (unlikely(skb_shared(skb))) {
-		list = skb_clone(skb, GFP_ATOMIC);
-		if (!list)
-			return -ENOMEM;
-		skb_mark_not_on_list(list);
-		consume_skb(skb);
-	} else {
-		list = skb;
 	}
+	for (segment = list; segment; segment = segment->next)
+		segment->dev = NULL;
 	*head = list;
 	return 0;
 }
 
-void wg_icmp_unreachable(struct sk_buff *skb)
+void wg_icmp_unreachable(struct sk_buff *skb, struct net_device *dev)
 {
+	skb->dev = dev;
 	if (skb->protocol == htons(ETH_P_IP))
 		icmp_ndo_send(skb, ICMP_DEST_UNREACH, ICMP_HOST_UNREACH, 0);
 	else if (skb->protocol == htons(ETH_P_IPV6))
 		icmpv6_ndo_send(skb, ICMPV6_DEST_UNREACH, ICMPV6_ADDR_UNREACH, 0);
+	skb->dev = NULL;
 }

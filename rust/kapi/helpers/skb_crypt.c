@@ -5,7 +5,7 @@
 #include <linux/udp.h>
 
 #include "aead.h"
-#include "skb_wipe.h"
+#include "skb_state.h"
 #include "wg_helpers.h"
 
 #define WG_MESSAGE_HEADER 16
@@ -44,12 +44,10 @@ int wg_skb_seal(struct sk_buff *skb, const u8 *header, u32 pad, u64 nonce, const
 	int ret;
 
 	BUILD_BUG_ON(WG_SEAL_HEADROOM < WG_AEAD_BLOCK);
-	if (unlikely(skb_shared(skb)))
+	if (unlikely(skb_is_gso(skb)))
 		return -EINVAL;
 	if (unlikely(pad > U16_MAX || skb->len > INT_MAX / 4))
 		return -EMSGSIZE;
-	/* Queues and paths of the outer packet follow the inner flow. */
-	skb_get_hash(skb);
 
 	ret = wg_skb_make_room(skb, pad + WG_AEAD_TAG);
 	if (unlikely(ret))
@@ -65,6 +63,7 @@ int wg_skb_seal(struct sk_buff *skb, const u8 *header, u32 pad, u64 nonce, const
 	memset(skb_put(skb, pad + WG_AEAD_TAG), 0, pad);
 	wg_aead_seal(text, len, nonce, key);
 	memcpy(skb_push(skb, WG_MESSAGE_HEADER), header, WG_MESSAGE_HEADER);
+	/* Queues and paths of the outer packet follow the inner flow. */
 	wg_skb_wipe(skb, true);
 	return 0;
 }

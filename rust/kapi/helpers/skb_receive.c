@@ -9,10 +9,10 @@
 #include <net/ipv6.h>
 
 #include "aead.h"
-#include "skb_wipe.h"
+#include "skb_state.h"
 #include "wg_helpers.h"
 
-/* Who sent it, by headers that ip_tunnel_parse_protocol() found to be there. */
+/* Who sent it, by headers that wg_skb_is_ip() found to be there. */
 static void wg_endpoint_of(const struct sk_buff *skb, const struct udphdr *udp,
 			   struct wg_endpoint *from)
 {
@@ -37,12 +37,10 @@ static void wg_endpoint_of(const struct sk_buff *skb, const struct udphdr *udp,
 
 bool wg_skb_udp_payload(struct sk_buff *skb, struct wg_endpoint *from, u8 *ds)
 {
-	const __be16 protocol = ip_tunnel_parse_protocol(skb);
 	const struct udphdr *udp;
 	u32 offset, len;
 
-	if (unlikely(!protocol || protocol != skb->protocol ||
-		     !skb_transport_header_was_set(skb) ||
+	if (unlikely(!wg_skb_is_ip(skb) || !skb_transport_header_was_set(skb) ||
 		     skb_transport_header(skb) < skb->data ||
 		     skb_transport_header(skb) + sizeof(*udp) > skb_tail_pointer(skb)))
 		return false;
@@ -53,7 +51,8 @@ bool wg_skb_udp_payload(struct sk_buff *skb, struct wg_endpoint *from, u8 *ds)
 		return false;
 
 	wg_endpoint_of(skb, udp, from);
-	*ds = protocol == htons(ETH_P_IP) ? ip_hdr(skb)->tos : ipv6_get_dsfield(ipv6_hdr(skb));
+	*ds = skb->protocol == htons(ETH_P_IP) ? ip_hdr(skb)->tos :
+						 ipv6_get_dsfield(ipv6_hdr(skb));
 	if (unlikely(pskb_trim(skb, offset + len)))
 		return false;
 	return skb_pull(skb, offset + sizeof(*udp));
@@ -76,7 +75,7 @@ struct sk_buff *wg_skb_open(struct sk_buff *skb, u32 header_len, u64 nonce, cons
 		return skb;
 	len = skb->len - header_len - WG_AEAD_TAG;
 
-	if (likely(!skb_is_nonlinear(skb) && !skb_cloned(skb) && !skb_shared(skb))) {
+	if (likely(!skb_is_nonlinear(skb) && !skb_cloned(skb))) {
 		if (unlikely(!wg_aead_open(skb->data + header_len, len, nonce, key)))
 			return skb;
 		__skb_pull(skb, header_len);

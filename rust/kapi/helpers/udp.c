@@ -24,6 +24,9 @@ static int wg_udp_receive(struct sock *sk, struct sk_buff *skb)
 		return 0;
 	}
 	skb_mark_not_on_list(skb);
+	/* The packet may be kept for longer than these, which it need not own. */
+	skb_dst_drop(skb);
+	skb->dev = NULL;
 	port->ops->receive(port->owner, port, skb);
 	return 0;
 }

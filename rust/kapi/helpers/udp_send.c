@@ -143,6 +143,11 @@ int wg_udp_send(struct wg_udp_port *port, struct net_device *dev, struct sk_buff
 		ret = -ENONET;
 		goto err;
 	}
+	/* Lengths have 16 bits; those of IPv4 count 28 bytes of headers. */
+	if (unlikely(skb->len > U16_MAX - sizeof(struct iphdr) - sizeof(struct udphdr))) {
+		ret = -EMSGSIZE;
+		goto err;
+	}
 	/* The headers need room, which only packets made elsewhere may lack. */
 	ret = skb_cow_head(skb, sizeof(struct ipv6hdr) + sizeof(struct udphdr));
 	if (unlikely(ret))

@@ -97,18 +97,19 @@ impl SkBuff {
         unsafe { bindings::wg_skb_orphan(self.as_ptr()) }
     }
 
-    /// Makes plain packets of a GSO packet (all checksums complete), in order; a packet that is not
-    /// GSO comes back alone, unshared.
+    /// Makes plain packets of a GSO packet that `dev` was given to send (all checksums complete), in
+    /// order; a packet that is not GSO comes back alone. Each one carries the hash of its flow.
     ///
-    /// BH disabled or process context. C: `skb_gso_segment(skb, 0)`, `skb_share_check`.
+    /// BH disabled. C: `skb_gso_segment(skb, 0)`, `skb_get_hash`.
     ///
     /// # Errors
     ///
     /// The reason and the untouched packet.
-    pub fn segment(self) -> Result<SkbChain, (Error, SkBuff)> {
+    pub fn segment(self, dev: &NetDevice) -> Result<SkbChain, (Error, SkBuff)> {
         let mut head = ptr::null_mut();
-        // SAFETY: The packet is valid and ours; on success the helper took our reference.
-        let result = to_result(unsafe { bindings::wg_skb_segment(self.as_ptr(), &mut head) });
+        // SAFETY: Both are valid, and the packet is ours; on success the helper took our reference.
+        let result =
+            to_result(unsafe { bindings::wg_skb_segment(self.as_ptr(), dev.as_ptr(), &mut head) });
         match (result, NonNull::new(head)) {
             (Ok(()), Some(head)) => {
                 let _ = self.into_raw();
@@ -140,7 +141,7 @@ impl SkBuff {
     ///
     /// # Errors
     ///
-    /// `ENOMEM`, `EMSGSIZE` (no such packet can exist), `EINVAL` (shared packet). The content is
+    /// `ENOMEM`, `EMSGSIZE` (no such packet can exist), `EINVAL` (a GSO packet). The content is
     /// unspecified then: drop the packet.
     pub fn seal(&mut self, header: &[u8; 16], pad: usize, nonce: u64, key: &[u8; 32]) -> Result {
         let pad = u32::try_from(pad).map_err(|_| EMSGSIZE)?;

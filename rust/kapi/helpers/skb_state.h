@@ -1,9 +1,22 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Between the inner and the outer side of a tunnel a packet forgets what it was. */
-#ifndef WG_SKB_WIPE_H
-#define WG_SKB_WIPE_H
+/* What packets are, and what they forget between the two sides of a tunnel. */
+#ifndef WG_SKB_STATE_H
+#define WG_SKB_STATE_H
 
+#include <linux/if_ether.h>
 #include <linux/skbuff.h>
+#include <net/ip_tunnels.h>
+
+/* Whether there is the IP header that the packet's protocol promises. */
+static inline bool wg_skb_is_ip(const struct sk_buff *skb)
+{
+	const __be16 protocol = skb->protocol;
+
+	/* Nothing else is known to have a network header at all. */
+	if (protocol != htons(ETH_P_IP) && protocol != htons(ETH_P_IPV6))
+		return false;
+	return ip_tunnel_parse_protocol(skb) == protocol;
+}
 
 /*
  * Clears all that the stack has noted about a packet, which begins a new life
