@@ -9,6 +9,8 @@
 #include <linux/types.h>
 #include <linux/workqueue.h>
 
+struct net_device;
+
 /* helpers/core.c: locks and RCU */
 void wg_rcu_read_lock(void);
 void wg_rcu_read_unlock(void);
@@ -17,6 +19,9 @@ void wg_spin_lock_bh(spinlock_t *lock);
 void wg_spin_unlock_bh(spinlock_t *lock);
 int wg_spin_trylock_bh(spinlock_t *lock);
 void wg_spin_assert_held(spinlock_t *lock);
+void wg_local_bh_disable(void);
+void wg_local_bh_enable(void);
+void wg_cond_resched(void);
 void wg_warn_once(const char *what);
 
 /* helpers/core.c: clock, random, per-CPU counters */
@@ -34,8 +39,8 @@ u64 wg_percpu_sum(unsigned long counters, u32 index);
 #define WG_QUEUE_FREEZABLE	(1u << 2)
 #define WG_QUEUE_MEM_RECLAIM	(1u << 3)
 #define WG_QUEUE_CPU_INTENSIVE	(1u << 4)
-struct workqueue_struct *wg_queue_alloc(const char *prefix, const char *name, u32 flags,
-					u32 max_active);
+struct workqueue_struct *wg_queue_alloc(const char *prefix, const struct net_device *dev,
+					u32 flags, u32 max_active);
 void wg_queue_flush(struct workqueue_struct *queue);
 void wg_work_init(struct work_struct *work, void (*run)(struct work_struct *work));
 bool wg_work_queue(struct workqueue_struct *queue, struct work_struct *work);

@@ -23,6 +23,9 @@ struct wg_link_ops {
 	void (*creating_net_exit)(struct wg_object *object);
 	void (*suspend)(struct wg_object *object);
 	void (*vm_forked)(struct wg_object *object);
+	/* The index-th of the driver's own counters; NULL behind the last. */
+	const char *(*counter_name)(u32 index);
+	u64 (*counter)(struct wg_object *object, u32 index);
 };
 
 /* Sizes in bytes that decide MTU and room around a packet. */

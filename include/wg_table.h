@@ -21,6 +21,6 @@ void wg_table_destroy(struct wg_table *table, void (*put)(void *value));
 u32 wg_table_len(const struct wg_table *table);
 void *wg_table_get(struct wg_table *table, const void *key);
 int wg_table_insert(struct wg_table *table, struct wg_table_entry *entry);
-bool wg_table_remove(struct wg_table *table, const void *key, const void *value);
+void *wg_table_remove(struct wg_table *table, const void *key, unsigned long value);
 
 #endif

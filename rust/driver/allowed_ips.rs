@@ -217,11 +217,14 @@ impl Routes {
     ///
     /// `ENOMEM`; then those that are still in `list` have not been removed.
     pub(crate) fn remove_all(&mut self, peer: &Peer, list: &mut PeerRoutes) -> Result {
-        while let Some((sequence, ip)) = list.from(0).next() {
+        loop {
+            let first = list.from(0).next();
+            let Some((sequence, ip)) = first else {
+                return Ok(());
+            };
             self.remove(peer, &ip)?;
             list.0.remove(&sequence);
         }
-        Ok(())
     }
 }
 
@@ -253,13 +256,12 @@ impl PeerRoutes {
 
     /// The entries with a key of at least `sequence`, in order.
     pub(crate) fn from(&self, sequence: u64) -> impl Iterator<Item = (u64, AllowedIp)> + '_ {
-        let mut cursor = self.0.cursor_lower_bound(&sequence);
+        let mut next = Some(sequence);
         core::iter::from_fn(move || {
-            let at = cursor.take()?;
-            let (key, ip) = at.current();
-            let item = (*key, *ip);
-            cursor = at.move_next();
-            Some(item)
+            let cursor = self.0.cursor_lower_bound(&next?)?;
+            let (key, ip) = cursor.current();
+            next = key.checked_add(1);
+            Some((*key, *ip))
         })
     }
 }

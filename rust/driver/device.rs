@@ -26,7 +26,7 @@ use wg_kapi::{
     sync::{new_mutex, Mutex, MutexGuard, SpinLockBh},
     table::Table,
     udp::{UdpHandler, UdpPort},
-    work::{self, QueueFlags}, //
+    work, //
 };
 
 use crate::{
@@ -100,11 +100,6 @@ impl Device {
     #[inline]
     pub(crate) fn count_many(&self, stat: Stat, n: usize) {
         self.counters.add(stat.index(), u64::try_from(n).unwrap_or(0));
-    }
-
-    /// How often `stat` has happened. Any context.
-    pub(crate) fn counted(&self, stat: Stat) -> u64 {
-        self.counters.sum(stat.index())
     }
 
     /// Whether the interface is up. Any context; may be stale by the time it is used.
@@ -186,24 +181,23 @@ impl Device {
 
 impl netdev::Driver for Device {
     fn create(netdev: ARef<NetDevice>) -> Result<Arc<Self>> {
-        let name = netdev.name();
         let kex = work::Queue::new(
             c"wg-kex",
-            name.as_c_str(),
-            QueueFlags::UNBOUND | QueueFlags::FREEZABLE,
+            &netdev,
+            work::Flags::UNBOUND | work::Flags::FREEZABLE,
             0,
         )?;
         let crypt = work::Queue::new(
             c"wg-crypt",
-            name.as_c_str(),
-            QueueFlags::PERCPU | QueueFlags::MEM_RECLAIM | QueueFlags::CPU_INTENSIVE,
+            &netdev,
+            work::Flags::PERCPU | work::Flags::MEM_RECLAIM | work::Flags::CPU_INTENSIVE,
             0,
         )?;
         let device = Arc::pin_init(
             try_pin_init!(Self {
                 config <- new_mutex!(Config::new()),
                 identity: rcu::Slot::empty(),
-                port: rcu::BoxSlot::empty(),
+                port: rcu::BoxSlot::new(None),
                 peers: Table::new()?,
                 in_flight: Table::new()?,
                 keypairs: Table::new()?,
@@ -267,7 +261,7 @@ impl netdev::Driver for Device {
     }
 
     fn creating_net_exit(this: &Arc<Self>) {
-        log::creating_netns_gone(&this.netdev);
+        log::creating_net_exiting(&this.netdev);
         this.netdev.carrier_off();
         let config = this.lock();
         drop(this.port.replace(None));
@@ -288,6 +282,14 @@ impl netdev::Driver for Device {
             entry.peer.expire_sending_keys();
             entry.peer.allow_initiation_now();
         }
+    }
+
+    fn counter_name(index: usize) -> Option<&'static CStr> {
+        Stat::ALL.get(index).map(|stat| stat.name())
+    }
+
+    fn counter(this: &Self, index: usize) -> u64 {
+        this.counters.sum(index)
     }
 }
 

@@ -118,7 +118,7 @@ struct FloodGuard {
     cookies: CookieChecker,
     load: LoadMonitor,
     /// Made when first needed.
-    limiter: Option<RateLimiter<KVVec<ratelimit::Slot>>>,
+    limiter: Option<RateLimiter<LimiterSlots>>,
 }
 
 impl Handshakes {
@@ -149,10 +149,11 @@ impl Handshakes {
 
 impl Device {
     /// Takes a handshake message from the network. Softirq.
-    pub(crate) fn queue_handshake(&self, skb: SkBuff, outer: &Outer) {
+    pub(crate) fn queue_handshake(&self, mut skb: SkBuff, outer: &Outer) {
         if !random::is_ready() {
             return self.count(Stat::RxNoRandomness);
         }
+        skb.note_sender(&outer.from);
         let mut queue = self.handshakes.queue.lock();
         if queue.len() >= MAX_QUEUED_HANDSHAKES {
             drop(queue);
@@ -180,15 +181,24 @@ impl WorkHandler<Arc<Device>> for ReceiveHandshakes {
     }
 }
 
+/// Memory for a rate limiter.
+struct LimiterSlots(KVVec<ratelimit::Slot>);
+
+impl AsMut<[ratelimit::Slot]> for LimiterSlots {
+    fn as_mut(&mut self) -> &mut [ratelimit::Slot] {
+        &mut self.0
+    }
+}
+
 impl FloodGuard {
     /// The limiter, made now if there is none; `None` if memory is short.
-    fn limiter(&mut self) -> Option<&mut RateLimiter<KVVec<ratelimit::Slot>>> {
+    fn limiter(&mut self) -> Option<&mut RateLimiter<LimiterSlots>> {
         if self.limiter.is_none() {
             let slots =
                 KVVec::from_elem(ratelimit::Slot::EMPTY, LIMITED_SOURCES, GFP_KERNEL).ok()?;
             let mut key = [0; 16];
             random::fill(&mut key);
-            self.limiter = Some(RateLimiter::new(slots, key));
+            self.limiter = Some(RateLimiter::new(LimiterSlots(slots), key));
         }
         self.limiter.as_mut()
     }

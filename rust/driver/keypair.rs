@@ -29,10 +29,9 @@ use crate::peer::Peer;
 static NUMBERS: Atomic<i64> = Atomic::new(0);
 
 /// A keypair: immutable but for its counters.
-#[pin_data(PinnedDrop)]
+#[pin_data]
 pub(crate) struct Keypair {
-    number: u64,
-    peer: Shared<Peer>,
+    life: Life,
     role: Role,
     local: Index,
     remote: Index,
@@ -59,11 +58,14 @@ impl Keypair {
             send,
             receive,
         } = session;
+        let unconfirmed = i32::from(role == Role::Responder);
         let number = u64::try_from(NUMBERS.fetch_add(1, Relaxed)).map_or(0, |n| n.wrapping_add(1));
         let keypair = Shared::pin_init(
             pin_init!(Self {
-                number,
-                peer: peer.clone(),
+                life: Life {
+                    number,
+                    peer: peer.clone(),
+                },
                 role,
                 local,
                 remote,
@@ -72,7 +74,7 @@ impl Keypair {
                 born: now,
                 next: Atomic::new(0),
                 may_send: Atomic::new(1),
-                unconfirmed: Atomic::new(i32::from(role == Role::Responder)),
+                unconfirmed: Atomic::new(unconfirmed),
                 window <- new_spinlock_bh!(ReplayWindow::new()),
             }),
             GFP_KERNEL,
@@ -84,7 +86,7 @@ impl Keypair {
     /// Whose keypair it is.
     #[inline]
     pub(crate) fn peer(&self) -> &Shared<Peer> {
-        &self.peer
+        &self.life.peer
     }
 
     /// Which side of the handshake was ours.
@@ -182,13 +184,15 @@ impl Keypair {
     }
 }
 
-#[pinned_drop]
-impl PinnedDrop for Keypair {
-    fn drop(self: Pin<&mut Self>) {
-        log::keypair_destroyed(
-            &self.peer.device().netdev,
-            self.number,
-            self.peer.number(),
-        );
+/// Says in the log when the keypair goes.
+struct Life {
+    number: u64,
+    peer: Shared<Peer>,
+}
+
+impl Drop for Life {
+    fn drop(&mut self) {
+        let peer = &self.peer;
+        log::keypair_destroyed(&peer.device().netdev, self.number, peer.number());
     }
 }

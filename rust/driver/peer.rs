@@ -52,9 +52,8 @@ const TX_BYTES: usize = 1;
 /// Found through the tables of its [`Device`]; used by softirqs, workers and timers, each with a
 /// reference or under RCU. Removal ([`Peer::retire`]) makes it inert at once; the memory goes when
 /// the last of them is done and a grace period has passed.
-#[pin_data(PinnedDrop)]
+#[pin_data]
 pub(crate) struct Peer {
-    number: u64,
     remote: PublicKey,
     dead: Atomic<i32>,
     has_endpoint: Atomic<i32>,
@@ -89,7 +88,31 @@ pub(crate) struct Peer {
     traffic: Counters<2>,
     /// When the last handshake was completed: nanoseconds since 1970, 0 for never.
     last_handshake: Atomic<i64>,
+    life: Life,
+}
+
+/// What a peer counts for in its interface: dropped last.
+struct Life {
+    number: u64,
     device: Arc<Device>,
+}
+
+impl Life {
+    fn new(device: &Arc<Device>) -> Self {
+        let number = NUMBERS.fetch_add(1, Relaxed).wrapping_add(1);
+        device.live_peers.add(1, Relaxed);
+        Self {
+            number: u64::try_from(number).unwrap_or(0),
+            device: device.clone(),
+        }
+    }
+}
+
+impl Drop for Life {
+    fn drop(&mut self) {
+        log::peer_destroyed(&self.device.netdev, self.number);
+        self.device.live_peers.add(-1, Relaxed);
+    }
 }
 
 impl Peer {
@@ -106,10 +129,8 @@ impl Peer {
         preshared: PresharedKey,
         identity: u64,
     ) -> Result<Shared<Self>> {
-        let number = u64::try_from(NUMBERS.fetch_add(1, Relaxed).wrapping_add(1)).unwrap_or(0);
         let peer = Shared::pin_init(
             try_pin_init!(Self {
-                number,
                 dead: Atomic::new(0),
                 has_endpoint: Atomic::new(0),
                 keepalive: Atomic::new(0),
@@ -126,23 +147,20 @@ impl Peer {
                 transmit <- Work::new(),
                 traffic: Counters::new()?,
                 last_handshake: Atomic::new(0),
-                device: {
-                    device.live_peers.add(1, Relaxed);
-                    device.clone()
-                },
+                life: Life::new(device),
                 remote,
             }? Error),
             GFP_KERNEL,
         )?;
         peer.timer.bind(&peer);
-        log::peer_created(&device.netdev, number);
+        log::peer_created(&device.netdev, peer.number());
         Ok(peer)
     }
 
     /// Its number: lists are in this order.
     #[inline]
     pub(crate) fn number(&self) -> u64 {
-        self.number
+        self.life.number
     }
 
     /// Its public key.
@@ -154,7 +172,7 @@ impl Peer {
     /// Its interface.
     #[inline]
     pub(crate) fn device(&self) -> &Arc<Device> {
-        &self.device
+        &self.life.device
     }
 
     /// Whether it has been removed.
@@ -188,12 +206,12 @@ impl Peer {
     ///
     /// False if the peer was removed in the meantime.
     pub(crate) fn install(&self, keypair: Shared<Keypair>) -> bool {
-        let table = &self.device.keypairs;
+        let table = &self.device().keypairs;
         if table
             .insert(keypair.local().0, keypair.clone(), GFP_KERNEL)
             .is_err()
         {
-            self.device.count(Stat::NoMemory);
+            self.device().count(Stat::NoMemory);
             return false;
         }
         let mut slots = self.slots.lock();
@@ -230,7 +248,7 @@ impl Peer {
     /// Nothing is sent any more under the keys there are; what was sent under them may still come.
     pub(crate) fn expire_sending_keys(&self) {
         let slots = self.slots.lock();
-        for keypair in slots.current().into_iter().chain(slots.next()) {
+        for keypair in [slots.current(), slots.next()].into_iter().flatten() {
             keypair.stop_sending();
         }
     }
@@ -253,7 +271,7 @@ impl Peer {
     /// Frees the indices of keypairs that are out of use, and then the keypairs.
     fn free_keypairs(&self, retired: Retired<Shared<Keypair>>) {
         for keypair in retired {
-            drop(self.device.keypairs.remove(&keypair.local().0, &keypair));
+            drop(self.device().keypairs.remove(&keypair.local().0, &keypair));
         }
     }
 
@@ -297,7 +315,7 @@ impl Peer {
         skb: SkBuff,
         ds: u8,
     ) -> Result {
-        let device = &self.device;
+        let device = self.device();
         let sent = udp::send(
             port,
             &device.netdev,
@@ -360,7 +378,7 @@ impl Peer {
     /// Sets the interval of persistent keepalives; sends one at once if they were off (N15).
     pub(crate) fn set_keepalive(this: SharedRef<'_, Self>, seconds: u16) {
         let before = this.keepalive.xchg(i32::from(seconds), Relaxed);
-        if before == 0 && seconds != 0 && this.device.is_running() {
+        if before == 0 && seconds != 0 && this.device().is_running() {
             tx::send_keepalive(this);
         }
     }
@@ -376,10 +394,3 @@ impl Peer {
     }
 }
 
-#[pinned_drop]
-impl PinnedDrop for Peer {
-    fn drop(self: Pin<&mut Self>) {
-        log::peer_destroyed(&self.device.netdev, self.number);
-        self.device.live_peers.add(-1, Relaxed);
-    }
-}

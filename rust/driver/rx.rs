@@ -58,7 +58,7 @@ pub(crate) fn receive(device: ArcBorrow<'_, Device>, chain: SkbChain) {
                 handshakes = true;
             }
             Sorted::Malformed => {
-                log::bad_message(&device.netdev, &outer.from);
+                log::invalid_message(&device.netdev, &outer.from);
                 device.count(Stat::RxMalformed);
             }
         }
@@ -126,7 +126,7 @@ impl<'g> Run<'g> {
             return device.count(Stat::RxDecrypt);
         }
         if keypair.accept(counter).is_err() {
-            log::received_bad_counter(&device.netdev, peer.number(), &outer.from);
+            log::invalid_nonce(&device.netdev, peer.number(), counter);
             return device.count(Stat::RxReplay);
         }
         if self.endpoint.as_ref().is_none_or(|known| !known.same(&outer.from)) {

@@ -115,17 +115,17 @@ impl TimerHandler<Peer> for TimerExpired {
 }
 
 fn log_gave_up(peer: &Peer) {
-    wg_kapi::log::handshake_given_up(&peer.device().netdev, peer.number(), &peer.endpoint());
+    wg_kapi::log::handshake_gave_up(&peer.device().netdev, peer.number(), &peer.endpoint());
 }
 
 fn log_initiate(peer: &Peer, why: Initiate) {
     let netdev = &peer.device().netdev;
     match why {
-        Initiate::Retry { .. } => {
-            wg_kapi::log::handshake_retry(netdev, peer.number(), &peer.endpoint());
+        Initiate::Retry { attempt } => {
+            wg_kapi::log::handshake_retry(netdev, peer.number(), &peer.endpoint(), attempt);
         }
         Initiate::Silence => {
-            wg_kapi::log::peer_silent(netdev, peer.number(), &peer.endpoint());
+            wg_kapi::log::stopped_hearing_back(netdev, peer.number(), &peer.endpoint());
         }
     }
 }
@@ -135,7 +135,7 @@ pub(crate) struct WipeKeys;
 
 impl WorkHandler<Shared<Peer>> for WipeKeys {
     fn run(peer: Shared<Peer>) {
-        wg_kapi::log::keys_wiped(&peer.device().netdev, peer.number());
+        wg_kapi::log::zeroing_keys(&peer.device().netdev, peer.number(), &peer.endpoint());
         Peer::forget_sessions(&peer);
     }
 }

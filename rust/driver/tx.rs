@@ -258,7 +258,7 @@ fn send_batch(peer: &Peer, keypair: &Keypair, first: u64, batch: SkbChain) {
         let mtu = usize::try_from(cb.mtu).unwrap_or(0);
         let padding = padded_len(length, mtu).saturating_sub(length);
         cb.ds = skb.ip_header().map_or(0, |ip| ecn_encapsulate(ip.ds));
-        match skb.seal(header.as_array(), padding, counter, keypair.sending_key()) {
+        match skb.seal(header.as_bytes(), padding, counter, keypair.sending_key()) {
             Ok(()) => {
                 has_data |= length != 0;
                 skb.set_cb(cb);

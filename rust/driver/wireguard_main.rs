@@ -22,15 +22,13 @@ mod stats;
 mod timers;
 mod tx;
 
-use kernel::{
-    prelude::*,
-    InPlaceModule, //
-};
+use kernel::prelude::*;
 use wg_kapi::{
     genl,
     netdev::{self, LinkConfig},
     rcu, //
 };
+
 
 use crate::device::Device;
 
@@ -56,11 +54,33 @@ struct WireGuard {
     _quiesce: Quiesce,
 }
 
+/// What an interface announces: the bytes that a message adds to a packet (header and tag of 16
+/// bytes each, UDP, IPv6), and room for them.
+const LINK: LinkConfig = LinkConfig {
+    overhead: 16 + 16 + 8 + 40,
+    multiple: 16,
+    headroom: 16 + 8 + 40,
+    tailroom: 32,
+};
+
 /// Waits, when dropped, until nothing of ours is left to be freed by RCU.
 struct Quiesce;
 
 impl Drop for Quiesce {
     fn drop(&mut self) {
         rcu::quiesce();
+    }
+}
+
+impl kernel::InPlaceModule for WireGuard {
+    fn init(module: &'static ThisModule) -> impl PinInit<Self, Error> {
+        try_pin_init!(Self {
+            _quiesce: Quiesce,
+            links: netdev::Registration::new(LINK)?,
+            family <- genl::Registration::register(module),
+            _: {
+                pr_info!("WireGuard in Rust. See www.wireguard.com for the protocol.\n");
+            },
+        })
     }
 }

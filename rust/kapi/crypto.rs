@@ -38,59 +38,30 @@ pub fn memzero_explicit(data: &mut [u8]) {
 /// C counterpart: `crypto_memneq`. Slices of different lengths differ.
 #[inline]
 pub fn memneq(a: &[u8], b: &[u8]) -> bool {
+    if a.len() != b.len() {
+        return true;
+    }
     // SAFETY: Both slices are valid for reads of this length.
-    a.len() != b.len()
-        || unsafe { bindings::wg_memneq(a.as_ptr().cast(), b.as_ptr().cast(), a.len()) }
+    unsafe { bindings::wg_memneq(a.as_ptr().cast(), b.as_ptr().cast(), a.len()) }
 }
 
-/// A BLAKE2s computation.
+/// A BLAKE2s computation on the way, which [`blake2s_with`] lends.
 ///
-/// C counterpart: `struct blake2s_ctx`. `Drop` overwrites the state.
-pub struct Blake2s<const OUT: usize> {
+/// C counterpart: `struct blake2s_ctx`. It is never moved once it holds something, so that no copy
+/// of a keyed state stays behind. `Drop` overwrites it.
+pub struct Blake2s {
     ctx: Opaque<bindings::blake2s_ctx>,
 }
 
-impl<const OUT: usize> Blake2s<OUT> {
-    /// Starts a hash of `OUT` bytes (1 to 32, checked when compiling).
-    pub fn new() -> Self {
-        Self::start(&[])
-    }
-
-    /// Starts a keyed hash; of a key that is too long, the first 32 bytes count.
-    pub fn keyed(key: &[u8]) -> Self {
-        Self::start(key.get(..32).unwrap_or(key))
-    }
-
-    fn start(key: &[u8]) -> Self {
-        const { assert!(OUT >= 1 && OUT <= 32) };
-        let ctx = Opaque::uninit();
-        // SAFETY: The context is valid for writes, the key for reads of its length, which is at
-        // most 32. The output length is in range. It holds no pointer, so it may be moved.
-        unsafe { bindings::wg_blake2s_init(ctx.get(), OUT, key.as_ptr(), key.len()) };
-        Self { ctx }
-    }
-
+impl Blake2s {
     /// Takes in more data.
-    pub fn update(&mut self, data: &[u8]) -> &mut Self {
+    pub fn update(&mut self, data: &[u8]) {
         // SAFETY: The context is initialised, the data is valid for reads of its length.
         unsafe { bindings::blake2s_update(self.ctx.get(), data.as_ptr(), data.len()) };
-        self
-    }
-
-    /// Ends the computation.
-    pub fn finish(self, out: &mut [u8; OUT]) {
-        // SAFETY: The context is initialised for an output of this length.
-        unsafe { bindings::blake2s_final(self.ctx.get(), out.as_mut_ptr()) };
     }
 }
 
-impl<const OUT: usize> Default for Blake2s<OUT> {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl<const OUT: usize> Drop for Blake2s<OUT> {
+impl Drop for Blake2s {
     fn drop(&mut self) {
         // SAFETY: The context is valid for writes of its size.
         unsafe {
@@ -99,15 +70,36 @@ impl<const OUT: usize> Drop for Blake2s<OUT> {
     }
 }
 
-/// BLAKE2s of several pieces of data, as if they were one; `OUT` bytes, with or without a key.
+/// BLAKE2s of what `feed` puts in; `OUT` bytes (1 to 32, checked when compiling), with a key or
+/// without. Of a key that is too long, the first 32 bytes count.
 ///
-/// C counterpart: `blake2s`.
+/// C counterpart: `blake2s_init_key`, `blake2s_update`, `blake2s_final`.
+pub fn blake2s_with<const OUT: usize>(
+    out: &mut [u8; OUT],
+    key: Option<&[u8]>,
+    feed: impl FnOnce(&mut Blake2s),
+) {
+    const { assert!(OUT >= 1 && OUT <= 32) };
+    let key = key.unwrap_or(&[]);
+    let key = key.get(..32).unwrap_or(key);
+    let mut hash = Blake2s {
+        ctx: Opaque::uninit(),
+    };
+    // SAFETY: The context is valid for writes, the key for reads of its length, which is at most
+    // 32. The output length is in range.
+    unsafe { bindings::wg_blake2s_init(hash.ctx.get(), OUT, key.as_ptr(), key.len()) };
+    feed(&mut hash);
+    // SAFETY: The context is initialised for an output of this length.
+    unsafe { bindings::blake2s_final(hash.ctx.get(), out.as_mut_ptr()) };
+}
+
+/// BLAKE2s of several pieces of data, as if they were one; the rest is as for [`blake2s_with`].
 pub fn blake2s<const OUT: usize>(out: &mut [u8; OUT], key: Option<&[u8]>, parts: &[&[u8]]) {
-    let mut hash = Blake2s::<OUT>::keyed(key.unwrap_or(&[]));
-    for part in parts {
-        hash.update(part);
-    }
-    hash.finish(out);
+    blake2s_with(out, key, |hash| {
+        for part in parts {
+            hash.update(part);
+        }
+    });
 }
 
 /// Curve25519: `out = secret * point`.

@@ -171,6 +171,16 @@ impl Endpoint {
         &self.0
     }
 
+    /// The endpoint that a packet's notes hold; none if the family is unknown.
+    pub(crate) fn from_raw(raw: bindings::wg_endpoint) -> Self {
+        if raw.family == AF_INET || raw.family == AF_INET6 {
+            // INVARIANT: Just checked.
+            Self(raw)
+        } else {
+            Self::default()
+        }
+    }
+
     /// For C to fill; it must keep the type invariant.
     #[inline]
     pub(crate) fn as_mut_raw(&mut self) -> *mut bindings::wg_endpoint {

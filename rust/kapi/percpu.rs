@@ -26,6 +26,7 @@ impl<const N: usize> Counters<N> {
     ///
     /// Context: process.
     pub fn new() -> Result<Self, AllocError> {
+        const { assert!(N > 0) };
         let n = u32::try_from(N).map_err(|_| AllocError)?;
         // SAFETY: No requirement but the context.
         let counters = unsafe { bindings::wg_percpu_alloc(n) };

@@ -204,11 +204,11 @@ unsafe impl<T: Send + Sync> Sync for BoxSlot<T> {}
 unsafe impl<T: Send> Send for BoxSlot<T> {}
 
 impl<T> BoxSlot<T> {
-    /// An empty slot.
-    pub const fn empty() -> Self {
-        // INVARIANT: Null.
+    /// A slot with this in it.
+    pub fn new(object: Option<Pin<KBox<T>>>) -> Self {
+        // INVARIANT: The slot takes the box over.
         Self {
-            value: AtomicPtr::new(ptr::null_mut()),
+            value: AtomicPtr::new(into_raw_box(object)),
             _owns: PhantomData,
         }
     }
@@ -236,12 +236,8 @@ impl<T> BoxSlot<T> {
     ///
     /// C counterpart: `xchg`, `synchronize_net`. Context: process.
     pub fn replace(&self, object: Option<Pin<KBox<T>>>) -> Option<Pin<KBox<T>>> {
-        let new = object.map_or(ptr::null_mut(), |object| {
-            // SAFETY: The value stays where it is for as long as it is in the slot.
-            KBox::into_raw(unsafe { Pin::into_inner_unchecked(object) })
-        });
         // INVARIANT: The slot takes over the new box and gives up the old one.
-        let old = self.value.swap(new, Ordering::AcqRel);
+        let old = self.value.swap(into_raw_box(object), Ordering::AcqRel);
         if old.is_null() {
             return None;
         }
@@ -250,6 +246,14 @@ impl<T> BoxSlot<T> {
         // value was pinned all the time.
         Some(unsafe { Pin::new_unchecked(KBox::from_raw(old)) })
     }
+}
+
+/// The pointer form of an optional box, whose value stays where it is.
+fn into_raw_box<T>(object: Option<Pin<KBox<T>>>) -> *mut T {
+    object.map_or(ptr::null_mut(), |object| {
+        // SAFETY: The value is not moved until it is in a pinned box again.
+        KBox::into_raw(unsafe { Pin::into_inner_unchecked(object) })
+    })
 }
 
 impl<T> Drop for BoxSlot<T> {

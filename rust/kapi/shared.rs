@@ -84,6 +84,11 @@ impl<T> Inner<T> {
         false
     }
 
+    /// The address of the box if this value is in one.
+    pub(crate) fn address_of_box(value: &T) -> usize {
+        (ptr::from_ref(value) as usize).wrapping_sub(core::mem::offset_of!(Self, value))
+    }
+
     /// The addresses that the value occupies.
     pub(crate) fn value_range(this: NonNull<Self>) -> core::ops::Range<usize> {
         // Only address arithmetic: nothing is read through the pointer.
@@ -129,6 +134,9 @@ pub struct Shared<T> {
 unsafe impl<T: Send + Sync> Send for Shared<T> {}
 // SAFETY: As above.
 unsafe impl<T: Send + Sync> Sync for Shared<T> {}
+
+// A handle may be moved: what it points to stays.
+impl<T> Unpin for Shared<T> {}
 
 impl<T: Send + Sync + 'static> Shared<T> {
     /// Allocates the box and initialises the value in place.
@@ -206,6 +214,20 @@ impl<T> Shared<T> {
         self.inner
     }
 
+    /// Hands the object to RCU.
+    ///
+    /// # Safety
+    ///
+    /// The counter has reached zero, and this is called once for that.
+    #[inline(never)]
+    unsafe fn last(&mut self) {
+        let head = self.inner.as_ptr().cast::<bindings::callback_head>();
+        // SAFETY: The head is the first field and not in use. `reclaim` is called once, after a
+        // grace period, as it wants: nobody gets a reference when the counter is zero, and readers
+        // that saw the object are gone by then.
+        unsafe { bindings::call_rcu(head, Some(reclaim::<T>)) };
+    }
+
     /// Tells whether both are references to the same object.
     #[inline]
     pub fn ptr_eq(&self, other: &Self) -> bool {
@@ -259,12 +281,10 @@ impl<T> Drop for Shared<T> {
         if old == 1 {
             // What others did with the object happens before its destructor.
             fence(Ordering::Acquire);
-            let head = self.inner.as_ptr().cast::<bindings::callback_head>();
-            // SAFETY: The counter went from one to zero, which happens once, so the head is not
-            // in use. `reclaim` does what its requirements say after a grace period: nobody gets
-            // a reference when the counter is zero, and readers that saw the object are gone.
-            unsafe { bindings::call_rcu(head, Some(reclaim::<T>)) };
-        } else if old < 1 {
+            // SAFETY: The counter went from one to zero, which happens once.
+            unsafe { self.last() };
+        }
+        if old < 1 {
             saturate(refs);
         }
     }
@@ -329,7 +349,7 @@ impl<'g, T> SharedRef<'g, T> {
 
     /// The object, for as long as the guard lives.
     #[inline]
-    pub fn as_ref(self) -> &'g T {
+    pub fn into_ref(self) -> &'g T {
         // SAFETY: By the type invariant.
         unsafe { &*ptr::addr_of!((*self.inner.as_ptr()).value) }
     }
@@ -340,7 +360,7 @@ impl<T> Deref for SharedRef<'_, T> {
 
     #[inline]
     fn deref(&self) -> &T {
-        self.as_ref()
+        self.into_ref()
     }
 }
 

@@ -69,6 +69,27 @@ unsafe impl Backend for SpinLockBhBackend {
     }
 }
 
+/// Runs something with bottom halves disabled on this CPU, as in a softirq.
+///
+/// C counterpart: `local_bh_disable`, `local_bh_enable`. Context: process and BH; `f` must not
+/// sleep. Nests.
+#[inline]
+pub fn with_bh_disabled<R>(f: impl FnOnce() -> R) -> R {
+    /// Enables them again, on all ways out.
+    struct Enable;
+    impl Drop for Enable {
+        fn drop(&mut self) {
+            // SAFETY: Pairs with the call below, on the same thread.
+            unsafe { bindings::wg_local_bh_enable() };
+        }
+    }
+
+    // SAFETY: May be called in all contexts named above.
+    unsafe { bindings::wg_local_bh_disable() };
+    let _enable = Enable;
+    f()
+}
+
 /// Makes an initialiser of a [`SpinLockBh`](crate::sync::SpinLockBh), with a lockdep class of its
 /// own for each place in the source.
 #[macro_export]

@@ -124,16 +124,14 @@ impl<K: Key, T: Send + Sync + 'static> Table<K, T> {
     /// Of several callers with the same arguments, one gets it.
     ///
     /// C counterpart: `rhashtable_remove_fast`. Context: any.
-    pub fn remove(&self, key: &K, object: &Shared<T>) -> Option<Shared<T>> {
+    pub fn remove(&self, key: &K, object: &T) -> Option<Shared<T>> {
         let key: *const K = key;
-        let inner = object.inner();
-        // SAFETY: The table is live, the key is of its size and aligned. The object is compared
-        // by address only.
-        let removed = unsafe {
-            bindings::wg_table_remove(self.table.as_ptr(), key.cast(), inner.as_ptr().cast())
-        };
-        // SAFETY: If it was removed, the reference that the table owned is ours.
-        removed.then(|| unsafe { Shared::from_inner(inner) })
+        // Only an address to compare with.
+        let inner = Inner::address_of_box(object);
+        // SAFETY: The table is live, the key is of its size and aligned.
+        let value = unsafe { bindings::wg_table_remove(self.table.as_ptr(), key.cast(), inner) };
+        // SAFETY: If an entry was removed, the reference that the table owned is ours.
+        NonNull::new(value.cast::<Inner<T>>()).map(|inner| unsafe { Shared::from_inner(inner) })
     }
 
     /// The number of entries at this moment.

@@ -45,19 +45,20 @@ pub trait TimerHandler<T> {
 /// armed while `inner` is null.
 #[pin_data(PinnedDrop)]
 #[repr(C)]
-pub struct Timer<T, H: TimerHandler<T>> {
+pub struct Timer<T, H> {
     #[pin]
     timer: Opaque<bindings::timer_list>,
     inner: AtomicPtr<Inner<T>>,
     #[pin]
     _pin: PhantomPinned,
-    _handler: PhantomData<(fn(Shared<T>), fn() -> H)>,
+    _handler: PhantomData<fn(Shared<T>) -> H>,
 }
 
-// SAFETY: Timers may be used from all threads at once; what the handler gets can be sent.
-unsafe impl<T: Send + Sync, H: TimerHandler<T>> Send for Timer<T, H> {}
+// SAFETY: Timers may be used from all threads at once. What the handler gets can be sent, which all
+// methods ask for: not these impls, as whether `T` is `Send` depends on them.
+unsafe impl<T, H> Send for Timer<T, H> {}
 // SAFETY: As above.
-unsafe impl<T: Send + Sync, H: TimerHandler<T>> Sync for Timer<T, H> {}
+unsafe impl<T, H> Sync for Timer<T, H> {}
 
 impl<T: Send + Sync + 'static, H: TimerHandler<T>> Timer<T, H> {
     /// An initialiser of a timer that is not bound and not armed.
@@ -101,17 +102,22 @@ impl<T: Send + Sync + 'static, H: TimerHandler<T>> Timer<T, H> {
     ///
     /// C counterpart: `mod_timer`. Context: any, hard interrupts too.
     pub fn arm(&self, after: Duration) -> bool {
+        if !self.is_bound() {
+            return false;
+        }
         // SAFETY: The timer is initialised by the type invariant, and bound.
-        self.is_bound() && unsafe { bindings::wg_timer_arm(self.timer.get(), nanoseconds(after)) }
+        unsafe { bindings::wg_timer_arm(self.timer.get(), nanoseconds(after)) }
     }
 
     /// Arms the timer, or moves its expiry if it would be earlier than it is.
     ///
     /// C counterpart: `timer_reduce`. The rest is as for [`Self::arm`].
     pub fn arm_if_earlier(&self, after: Duration) -> bool {
-        // SAFETY: As for `arm`.
-        self.is_bound()
-            && unsafe { bindings::wg_timer_reduce(self.timer.get(), nanoseconds(after)) }
+        if !self.is_bound() {
+            return false;
+        }
+        // SAFETY: The timer is initialised by the type invariant, and bound.
+        unsafe { bindings::wg_timer_reduce(self.timer.get(), nanoseconds(after)) }
     }
 
     /// Tells whether the timer is armed.
@@ -142,7 +148,7 @@ impl<T: Send + Sync + 'static, H: TimerHandler<T>> Timer<T, H> {
 }
 
 #[pinned_drop]
-impl<T, H: TimerHandler<T>> PinnedDrop for Timer<T, H> {
+impl<T, H> PinnedDrop for Timer<T, H> {
     fn drop(self: Pin<&mut Self>) {
         // SAFETY: The timer is initialised. After this call it does not run and cannot be armed.
         unsafe { bindings::timer_shutdown_sync(self.timer.get()) };

@@ -4,7 +4,9 @@
 //! C header: [`include/linux/workqueue.h`](srctree/include/linux/workqueue.h)
 
 use crate::{
-    bindings, log,
+    bindings,
+    log,
+    netdev::NetDevice,
     shared::{Inner, Shared},
 };
 use core::{
@@ -17,9 +19,9 @@ use kernel::{alloc::AllocError, prelude::*, sync::Arc, types::Opaque};
 
 /// How the work of a [`Queue`] is run; combine with `|`.
 #[derive(Clone, Copy)]
-pub struct QueueFlags(u32);
+pub struct Flags(u32);
 
-impl QueueFlags {
+impl Flags {
     /// On the CPU that it was queued on or for. Either this or [`Self::UNBOUND`] must be given.
     pub const PERCPU: Self = Self(bindings::WG_QUEUE_PERCPU);
     /// On any CPU.
@@ -32,7 +34,7 @@ impl QueueFlags {
     pub const CPU_INTENSIVE: Self = Self(bindings::WG_QUEUE_CPU_INTENSIVE);
 }
 
-impl BitOr for QueueFlags {
+impl BitOr for Flags {
     type Output = Self;
 
     fn bitor(self, other: Self) -> Self {
@@ -60,7 +62,7 @@ unsafe impl Send for Queue {}
 unsafe impl Sync for Queue {}
 
 impl Queue {
-    /// Makes a queue named "`prefix`-`name`".
+    /// Makes a queue named after the interface, as in "wg-crypt-wg0" for a prefix of "wg-crypt".
     ///
     /// `max_active` limits the items that run at the same time (per CPU unless unbound); 0 is the
     /// kernel's default.
@@ -68,15 +70,15 @@ impl Queue {
     /// Context: process.
     pub fn new(
         prefix: &CStr,
-        name: &CStr,
-        flags: QueueFlags,
+        interface: &NetDevice,
+        flags: Flags,
         max_active: u32,
     ) -> Result<Self, AllocError> {
-        // SAFETY: Both names are valid C strings; they are copied.
+        // SAFETY: The prefix is a valid C string, the device is live; both names are copied.
         let queue = unsafe {
             bindings::wg_queue_alloc(
                 prefix.as_char_ptr(),
-                name.as_char_ptr(),
+                interface.as_ptr(),
                 flags.0,
                 max_active,
             )
@@ -109,6 +111,15 @@ impl Drop for Queue {
         // SAFETY: The queue is live, and nobody can queue to it any more.
         unsafe { bindings::destroy_workqueue(self.queue.as_ptr()) };
     }
+}
+
+/// Lets others run if this thread has had its time; for long loops in work.
+///
+/// C counterpart: `cond_resched`. Context: process.
+#[inline]
+pub fn cond_resched() {
+    // SAFETY: No requirement but the context.
+    unsafe { bindings::wg_cond_resched() };
 }
 
 mod sealed {
@@ -177,7 +188,7 @@ unsafe impl<T: Send + Sync + 'static> Owner for Arc<T> {
 }
 
 /// What a [`Work`] item does.
-pub trait WorkHandler<O: Owner> {
+pub trait WorkHandler<O> {
     /// Runs once for every time that the item was queued with success.
     ///
     /// Context: process.
@@ -199,19 +210,20 @@ pub trait WorkHandler<O: Owner> {
 ///   `cancel_sync` to take over.
 #[pin_data]
 #[repr(C)]
-pub struct Work<O: Owner, H: WorkHandler<O>> {
+pub struct Work<O, H> {
     #[pin]
     work: Opaque<bindings::work_struct>,
     raw: AtomicPtr<()>,
     #[pin]
     _pin: PhantomPinned,
-    _handler: PhantomData<(fn(O), fn() -> H)>,
+    _handler: PhantomData<fn(O) -> H>,
 }
 
-// SAFETY: Work items may be used from all threads at once; the handles they pass on are `Send`.
-unsafe impl<O: Owner, H: WorkHandler<O>> Send for Work<O, H> {}
+// SAFETY: Work items may be used from all threads at once. The handles that they pass on are `Send`,
+// which all methods ask for: not these impls, as whether the object is `Send` depends on them.
+unsafe impl<O, H> Send for Work<O, H> {}
 // SAFETY: As above.
-unsafe impl<O: Owner, H: WorkHandler<O>> Sync for Work<O, H> {}
+unsafe impl<O, H> Sync for Work<O, H> {}
 
 impl<O: Owner, H: WorkHandler<O>> Work<O, H> {
     /// An initialiser of an item that is not pending.

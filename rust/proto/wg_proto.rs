@@ -34,6 +34,7 @@ pub mod index;
 pub mod keypairs;
 pub mod keys;
 pub mod noise;
+pub mod peer;
 pub mod ratelimit;
 pub mod replay;
 #[cfg(feature = "rustcrypto")]

@@ -8,6 +8,7 @@ mod cookie;
 mod data;
 mod initiation;
 mod inner;
+mod kind;
 mod response;
 
 use core::mem::size_of;
@@ -21,6 +22,7 @@ pub use cookie::CookieReply;
 pub use data::{padded_len, Data, DataHeader};
 pub use initiation::Initiation;
 pub use inner::{inner_packet, InnerError, InnerPacket, Version};
+pub use kind::{kind, Kind};
 pub use response::Response;
 
 /// The number by which a receiver knows a handshake or a session; chosen at random by itself.

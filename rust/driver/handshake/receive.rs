@@ -16,7 +16,7 @@ use wg_kapi::{
 };
 use wg_proto::{
     cookie::MacState,
-    noise::{ReceivedInitiation, Role, Session},
+    noise::{ReceivedInitiation, Session},
     timers::Event,
     wire::{CookieReply, Index, Initiation, Maced, Message, Response}, //
 };
@@ -34,7 +34,7 @@ use crate::{
 
 /// Processes one message; `waiting` is how many there were with it.
 pub(super) fn message(device: &Arc<Device>, mut skb: SkBuff, waiting: usize) {
-    let source = skb.outer().from;
+    let source = skb.noted_sender();
     let Some(identity) = Identity::of(device) else {
         return;
     };
@@ -52,7 +52,7 @@ pub(super) fn message(device: &Arc<Device>, mut skb: SkBuff, waiting: usize) {
                 response(device, &identity, message, &source);
             }
         }
-        Ok(Message::CookieReply(message)) => cookie_reply(device, message, &source),
+        Ok(Message::CookieReply(message)) => cookie_reply(device, message),
         Ok(Message::Data(_)) | Err(_) => device.count(Stat::RxMalformed),
     }
 }
@@ -73,7 +73,7 @@ fn admit(
         if macs.check_mac1(message, &KernelCrypto) {
             return true;
         }
-        log::bad_mac(&device.netdev, source);
+        log::invalid_mac(&device.netdev, source);
         device.count(Stat::RxMac1);
         return false;
     }
@@ -83,7 +83,7 @@ fn admit(
     };
     match cookies.check(macs, message, &address, now, &mut KernelRng, &KernelCrypto) {
         MacState::InvalidMac => {
-            log::bad_mac(&device.netdev, source);
+            log::invalid_mac(&device.netdev, source);
             device.count(Stat::RxMac1);
             false
         }
@@ -133,7 +133,7 @@ fn reply_to(device: &Device, source: &Endpoint, message: &[u8]) {
 
 fn initiation(device: &Arc<Device>, identity: &Identity, message: &Initiation, source: &Endpoint) {
     if respond(device, identity, message, source).is_none() {
-        log::bad_initiation(&device.netdev, source);
+        log::invalid_initiation(&device.netdev, source);
         device.count(Stat::RxInitiation);
     }
 }
@@ -187,7 +187,7 @@ fn respond(
 
 fn response(device: &Arc<Device>, identity: &Identity, message: &Response, source: &Endpoint) {
     if complete(device, identity, message, source).is_none() {
-        log::bad_response(&device.netdev, source);
+        log::invalid_response(&device.netdev, source);
         device.count(Stat::RxResponse);
     }
 }
@@ -251,7 +251,7 @@ fn unused_index(device: &Device) -> Option<Index> {
     .ok()
 }
 
-fn cookie_reply(device: &Arc<Device>, message: &CookieReply, source: &Endpoint) {
+fn cookie_reply(device: &Arc<Device>, message: &CookieReply) {
     let index = message.receiver();
     let guard = rcu::read_lock();
     let peer = match device.in_flight.get(&index.0, &guard) {
@@ -270,9 +270,8 @@ fn cookie_reply(device: &Arc<Device>, message: &CookieReply, source: &Endpoint) 
             .is_ok()
     });
     if accepted {
-        log::received_cookie(&device.netdev, source);
+        log::received_cookie(&device.netdev);
     } else {
-        log::bad_cookie(&device.netdev, source);
         device.count(Stat::RxCookie);
     }
 }

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /* RCU, spin locks, clock, random numbers and per-CPU counters for wg_kapi. */
+#include <linux/bottom_half.h>
 #include <linux/bug.h>
 #include <linux/cpumask.h>
 #include <linux/percpu.h>
 #include <linux/random.h>
+#include <linux/sched.h>
 #include <linux/timekeeping.h>
 
 #include "wg_core.h"
@@ -43,6 +45,21 @@ int wg_spin_trylock_bh(spinlock_t *lock)
 void wg_spin_assert_held(spinlock_t *lock)
 {
 	lockdep_assert_held(lock);
+}
+
+void wg_local_bh_disable(void)
+{
+	local_bh_disable();
+}
+
+void wg_local_bh_enable(void)
+{
+	local_bh_enable();
+}
+
+void wg_cond_resched(void)
+{
+	cond_resched();
 }
 
 void wg_warn_once(const char *what)

@@ -8,6 +8,7 @@
  * device, the freeing of which waits for references; a net_device that fails
  * to register would be freed without asking.
  */
+#include <linux/ethtool.h>
 #include <linux/inetdevice.h>
 #include <linux/module.h>
 #include <linux/netdevice.h>
@@ -124,6 +125,45 @@ static const struct net_device_ops wg_netdev_ops = {
 	.ndo_start_xmit	= wg_link_xmit,
 };
 
+static int wg_link_get_sset_count(struct net_device *dev, int set)
+{
+	int count = 0;
+
+	if (set != ETH_SS_STATS)
+		return -EOPNOTSUPP;
+	while (wg_ops.counter_name(count))
+		count++;
+	return count;
+}
+
+static void wg_link_get_strings(struct net_device *dev, u32 set, u8 *data)
+{
+	const char *name;
+	u32 i;
+
+	if (set != ETH_SS_STATS)
+		return;
+	for (i = 0; (name = wg_ops.counter_name(i)); i++)
+		ethtool_puts(&data, name);
+}
+
+static void wg_link_get_stats(struct net_device *dev, struct ethtool_stats *stats, u64 *data)
+{
+	struct wg_object *object = wg_object_rtnl(netdev_priv(dev));
+	u32 i;
+
+	for (i = 0; i < stats->n_stats; i++)
+		data[i] = object ? wg_ops.counter(object, i) : 0;
+}
+
+/* The driver and its version are told by the core, from the link kind and the module. */
+static const struct ethtool_ops wg_ethtool_ops = {
+	.get_link		= ethtool_op_get_link,
+	.get_sset_count		= wg_link_get_sset_count,
+	.get_strings		= wg_link_get_strings,
+	.get_ethtool_stats	= wg_link_get_stats,
+};
+
 static const struct device_type wg_device_type = { .name = "wireguard" };
 
 static void wg_link_setup(struct net_device *dev)
@@ -136,6 +176,7 @@ static void wg_link_setup(struct net_device *dev)
 	INIT_LIST_HEAD(&priv->list);
 
 	dev->netdev_ops = &wg_netdev_ops;
+	dev->ethtool_ops = &wg_ethtool_ops;
 	dev->header_ops = &ip_tunnel_header_ops;
 	SET_NETDEV_DEVTYPE(dev, &wg_device_type);
 	dev->priv_destructor = wg_link_destruct;

@@ -135,15 +135,19 @@ int wg_table_insert(struct wg_table *table, struct wg_table_entry *entry)
 	return rhashtable_lookup_insert_fast(&table->ht, &e->node, wg_params_bytes);
 }
 
-/* True once for each entry: the caller then owns what the table owned of `value`. */
-bool wg_table_remove(struct wg_table *table, const void *key, const void *value)
+/*
+ * Removes the entry if its value is at this address, and returns the value;
+ * what the table owned of it is the caller's then. NULL for all but one caller.
+ */
+void *wg_table_remove(struct wg_table *table, const void *key, unsigned long value)
 {
 	struct wg_entry *entry;
+	void *removed;
 	int err = -ENOENT;
 
 	rcu_read_lock();
 	entry = wg_table_find(table, key);
-	if (entry && entry->value == value) {
+	if (entry && (unsigned long)entry->value == value) {
 		if (wg_table_is_u32(table))
 			err = rhashtable_remove_fast(&table->ht, &entry->node, wg_params_u32);
 		else
@@ -151,7 +155,8 @@ bool wg_table_remove(struct wg_table *table, const void *key, const void *value)
 	}
 	rcu_read_unlock();
 	if (err)
-		return false;
+		return NULL;
+	removed = entry->value;
 	kfree_rcu(entry, rcu);
-	return true;
+	return removed;
 }

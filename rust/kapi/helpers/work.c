@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Work queues and work items for wg_kapi. */
 #include <linux/cpumask.h>
+#include <linux/minmax.h>
+#include <linux/netdevice.h>
 #include <linux/workqueue.h>
 
 #include "wg_core.h"
 
-struct workqueue_struct *wg_queue_alloc(const char *prefix, const char *name, u32 flags,
-					u32 max_active)
+struct workqueue_struct *wg_queue_alloc(const char *prefix, const struct net_device *dev,
+					u32 flags, u32 max_active)
 {
 	unsigned int wq_flags = 0;
 
@@ -20,7 +22,8 @@ struct workqueue_struct *wg_queue_alloc(const char *prefix, const char *name, u3
 		wq_flags |= WQ_MEM_RECLAIM;
 	if (flags & WG_QUEUE_CPU_INTENSIVE)
 		wq_flags |= WQ_CPU_INTENSIVE;
-	return alloc_workqueue("%s-%s", wq_flags, max_active, prefix, name);
+	return alloc_workqueue("%s-%s", wq_flags, min_t(u32, max_active, WQ_MAX_ACTIVE), prefix,
+			       dev->name);
 }
 
 void wg_queue_flush(struct workqueue_struct *queue)

@@ -68,6 +68,13 @@ pub trait Driver: Send + Sync + Sized + 'static {
 
     /// The virtual machine was forked: two machines have the same keys now.
     fn vm_forked(this: &Arc<Self>);
+
+    /// The name of the driver's own counter number `index`, for `ethtool -S`; `None` behind the last.
+    /// At most 31 bytes.
+    fn counter_name(index: usize) -> Option<&'static CStr>;
+
+    /// The value of that counter.
+    fn counter(this: &Self, index: usize) -> u64;
 }
 
 /// Sizes in bytes that the device announces.
@@ -110,6 +117,8 @@ impl<T: Driver> Registration<T> {
         creating_net_exit: Some(creating_net_exit::<T>),
         suspend: Some(suspend::<T>),
         vm_forked: Some(vm_forked::<T>),
+        counter_name: Some(counter_name::<T>),
+        counter: Some(counter::<T>),
     };
 
     /// Registers. Process context, may sleep.
@@ -167,7 +176,7 @@ pub enum Selector<'a> {
 pub fn find<T: Driver>(net: &Net, selector: Selector<'_>, _rtnl: &Rtnl) -> Result<Arc<T>> {
     let (index, name) = match selector {
         Selector::Index(index) => (index, ptr::null()),
-        Selector::Name(name) => (0, name.as_ptr().cast()),
+        Selector::Name(name) => (0, name.as_char_ptr()),
     };
     if !is_driver::<T>() {
         return Err(ENODEV);
@@ -291,4 +300,23 @@ unsafe extern "C" fn suspend<T: Driver>(object: *mut bindings::wg_object) {
 unsafe extern "C" fn vm_forked<T: Driver>(object: *mut bindings::wg_object) {
     // SAFETY: By the contract.
     T::vm_forked(&*unsafe { borrowed::<T>(object) });
+}
+
+/// # Safety
+///
+/// None.
+unsafe extern "C" fn counter_name<T: Driver>(index: u32) -> *const kernel::ffi::c_char {
+    usize::try_from(index)
+        .ok()
+        .and_then(T::counter_name)
+        .map_or(ptr::null(), |name| name.as_ptr().cast())
+}
+
+/// # Safety
+///
+/// See `open`.
+unsafe extern "C" fn counter<T: Driver>(object: *mut bindings::wg_object, index: u32) -> u64 {
+    // SAFETY: By the contract.
+    let this = unsafe { borrowed::<T>(object) };
+    usize::try_from(index).map_or(0, |index| T::counter(&this, index))
 }

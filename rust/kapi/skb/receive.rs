@@ -43,6 +43,32 @@ impl SkBuff {
             .then_some(Outer { from, ds })
     }
 
+    /// Notes who sent the packet, in the place of [`SkBuff::cb`], for a later look at it.
+    pub fn note_sender(&mut self, sender: &Endpoint) {
+        const { assert!(size_of::<bindings::wg_endpoint>() <= 48) };
+        const { assert!(align_of::<bindings::wg_endpoint>() <= 8) };
+        // SAFETY: `cb` has 48 bytes at alignment 8, which is enough as asserted, and the packet is
+        // ours to write; the endpoint is valid for reads.
+        unsafe {
+            self.as_ptr()
+                .byte_add(bindings::wg_skb_layout_WG_SKB_CB as usize)
+                .cast::<bindings::wg_endpoint>()
+                .write(*sender.as_raw())
+        }
+    }
+
+    /// What [`Self::note_sender`] noted; arbitrary, but an endpoint, if that was not called.
+    pub fn noted_sender(&self) -> Endpoint {
+        // SAFETY: As above; the structure is made of integers, so any bytes will do.
+        let raw = unsafe {
+            self.as_ptr()
+                .byte_add(bindings::wg_skb_layout_WG_SKB_CB as usize)
+                .cast::<bindings::wg_endpoint>()
+                .read()
+        };
+        Endpoint::from_raw(raw)
+    }
+
     /// The first `N` bytes of data, pulled into the linear part where needed; `None` if there are
     /// fewer or memory is short. C: `pskb_may_pull`.
     #[inline]

@@ -50,10 +50,10 @@ impl DataHeader {
         Counter(self.counter.get())
     }
 
-    /// The header as it goes on the wire: [`Self::LEN`] bytes.
+    /// The header as it goes on the wire.
     #[inline]
-    pub fn as_bytes(&self) -> &[u8] {
-        zerocopy::IntoBytes::as_bytes(self)
+    pub fn as_bytes(&self) -> &[u8; Self::LEN] {
+        zerocopy::transmute_ref!(self)
     }
 }
 

@@ -48,7 +48,7 @@ fn the_whole_type_word_counts() {
 fn data_header_layout() {
     let header = DataHeader::new(Index(0x0403_0201), Counter(0x0807_0605_0403_0201));
     let expected = [4, 0, 0, 0, 1, 2, 3, 4, 1, 2, 3, 4, 5, 6, 7, 8];
-    assert_eq!(header.as_bytes(), expected);
+    assert_eq!(*header.as_bytes(), expected);
     let mut bytes = header.as_bytes().to_vec();
     bytes.extend_from_slice(&[9; 16]);
     match Message::parse(&bytes) {

@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# The commands of this tree. Kbuild describes the module itself.
+#
+#   make                 build wireguard.ko for the running kernel, or KDIR=...
+#   make install clean   install it below updates/; remove what was built
+#   make demo            watch it work in a VM (Debian 12 or 13, root)
+#   make shell           a prompt in that VM
+#   make test            host tests and VM tests
+#   make check           formatting, lints and gates
+#   make help            everything else
+
+KDIR ?= /lib/modules/$(shell uname -r)/build
+# Where objects go; empty: beside the sources.
+MO ?=
+# Put before a tool of the Debian 13 root; "make RUN= fmt" takes this machine's.
+RUN ?= qemu/root.sh
+# For the VM targets: ours, stock (the C driver) or the path of a .ko.
+MODULE ?= ours
+
+kbuild = $(MAKE) -C $(KDIR) M=$(CURDIR) $(if $(MO),MO=$(abspath $(MO)))
+rust_files = $$(git ls-files --cached --others --exclude-standard '*.rs')
+
+export MODULE SUITE
+
+.PHONY: all
+all: modules
+
+.PHONY: modules
+modules:
+	@RUSTC="$(RUSTC)" BINDGEN="$(BINDGEN)" scripts/preflight.sh $(KDIR)
+	$(if $(MO),@mkdir -p $(MO))
+	$(kbuild) W=e modules
+
+.PHONY: install
+install: modules
+	$(kbuild) INSTALL_MOD_DIR=updates modules_install
+	@[ -n "$(INSTALL_MOD_PATH)" ] || depmod $$(cat $(KDIR)/include/config/kernel.release)
+
+.PHONY: clean
+clean:
+	$(if $(wildcard $(KDIR)/Makefile),$(kbuild) clean)
+	rm -rf build
+
+.PHONY: fmt
+fmt:
+	$(RUN) rustfmt --edition 2021 $(rust_files)
+
+.PHONY: fmt-check
+fmt-check:
+	@qemu/check.sh fmt
+
+.PHONY: clippy
+clippy:
+	@qemu/check.sh clippy
+
+.PHONY: check
+check:
+	@qemu/check.sh
+
+# The module for the stock Debian kernel, built in the Debian 13 root.
+.PHONY: module
+module:
+	@qemu/build.sh
+
+.PHONY: demo
+demo:
+	@qemu/demo.sh
+
+.PHONY: shell
+shell:
+	@qemu/demo.sh --shell
+
+.PHONY: test test-host test-vm
+test:
+	@qemu/test.sh all
+test-host:
+	@qemu/test.sh host
+test-vm:
+	@qemu/test.sh vm
+
+# A newer point release of the stock kernel, if there is one.
+.PHONY: update
+update:
+	@WG_UPDATE=1 qemu/kernel.sh version
+
+.PHONY: help
+help:
+	@sed -n '2,/^$$/s/^# \{0,1\}//p' Makefile
+	@echo "  make module          the module for the stock Debian kernel (path on the last line)"
+	@echo "  make test-host       cargo test in the Debian 13 root"
+	@echo "  make test-vm         guest tests; SUITE=\"tunnel config\" MODULE=ours|stock|PATH KERNEL=7.2 ARCH=amd64"
+	@echo "  make fmt fmt-check clippy    Rust formatting and lints"
+	@echo "  make update          look for a newer stock kernel"
+	@echo "  WG_CACHE=DIR         where downloads and builds are kept"

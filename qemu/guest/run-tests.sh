@@ -1,0 +1,93 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# run-tests.sh [NAME...]: run the guest tests (all, or those named; "tunnel" and
+# "tunnel.sh" are the same) and judge each file: its results and plan (KTAP),
+# its exit status, its time, the kernel log while it ran, and that the module
+# can be removed after it. The last line is "N passed, N failed".
+#
+#   TEST_TIMEOUT=S   time for one file (600)
+
+set -u
+here=$(cd "$(dirname "$0")" && pwd)
+tests=${TEST_DIR:-$here/../selftests}
+limit=${TEST_TIMEOUT:-600}
+passed=0 failed=0 skipped=0
+table=()
+
+cd "$tests" || exit 1
+unset TEST_DIR
+
+files=()
+if (($#)); then
+	for name; do files+=("${name%.sh}.sh"); done
+else
+	for name in *.sh; do
+		[[ $name == lib.sh || ! -f $name ]] || files+=("$name")
+	done
+fi
+if ((${#files[@]} == 0)); then
+	echo "not ok - there are no tests"
+	echo "0 passed, 1 failed"
+	exit 1
+fi
+
+# problem TEXT: a failure that the file did not report itself.
+problem() {
+	echo "not ok - $file: $*"
+	bad=$((bad + 1))
+}
+
+run_file() {
+	local out status began took plan good=0 bad=0 skip=0 marker
+	echo "# ==== $file"
+	if [[ ! -f $file ]]; then
+		problem "no such test"
+		failed=$((failed + bad))
+		return
+	fi
+	out=$(mktemp)
+	began=$SECONDS
+	marker="wg-test: $file $$.$RANDOM"
+	echo "$marker" >/dev/kmsg
+	timeout -k 10 "$limit" bash "./$file" </dev/null 2>&1 | tee "$out"
+	status=${PIPESTATUS[0]}
+	took=$((SECONDS - began))
+	# A line that ends as skipped is neither passed nor failed.
+	skip=$(grep -cE '^ok [0-9]+.*# SKIP' "$out")
+	good=$(($(grep -cE '^ok [0-9]+' "$out") - skip))
+	bad=$(grep -cE '^not ok [0-9]+' "$out")
+	plan=$(grep -oE '^1\.\.[0-9]+' "$out" | head -n 1)
+	if [[ -z $plan ]]; then
+		problem "no plan"
+	elif ((status != 124 && good + bad + skip != ${plan#1..})); then
+		problem "$((good + bad + skip)) results, ${plan#1..} planned"
+	fi
+	if ((status == 124 || status == 137)); then
+		problem "not done after $limit s"
+	elif ((status != 0 && bad == 0)) && ! grep -qE '^1\.\.0 # SKIP' "$out"; then
+		problem "exit status $status"
+	fi
+	if [[ -d /sys/module/wireguard ]] && ! timeout 60 rmmod wireguard; then
+		problem "the module cannot be removed"
+	fi
+	dmesg | sed "1,/$marker/d" >"$out.log"
+	if ! "$here/kernel-log-check" "$out.log" >"$out.bad"; then
+		problem "the kernel log is not clean:"
+		sed 's/^/# /' "$out.bad" | head -n 20
+	fi
+	rm -f "$out" "$out.log" "$out.bad"
+	passed=$((passed + good))
+	failed=$((failed + bad))
+	skipped=$((skipped + skip))
+	table+=("$(printf '%-22s %4d passed %4d failed %4d skipped %5d s' "$file" "$good" "$bad" "$skip" "$took")")
+}
+
+for file in "${files[@]}"; do
+	run_file
+done
+echo "# ===="
+for file in ${table[@]+"${table[@]}"}; do echo "# $file"; done
+echo "# skipped: $skipped"
+echo "$passed passed, $failed failed"
+((failed == 0))

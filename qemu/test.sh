@@ -1,0 +1,70 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# test.sh host|vm|all: run the tests and end with the line "N passed, N failed".
+#
+#   host   cargo test of the workspace, inside the toolchain root
+#   vm     the guest tests on the stock kernel; SUITE="tunnel config" selects
+#          files, MODULE=stock takes the C driver instead of ours, or a path
+#   all    both
+
+set -euo pipefail
+# shellcheck source=qemu/lib.sh
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+passed=0 failed=0
+work=$(mktemp -d "${TMPDIR:-/tmp}/wg-test.XXXXXX")
+trap 'rm -rf "$work"' EXIT
+
+# add PASSED FAILED STATUS WHAT: a part's result; a part that failed without a
+# failed test (it did not build, the machine died) is one failure.
+add() {
+	passed=$((passed + $1))
+	failed=$((failed + $2))
+	if (($3 != 0 && $2 == 0)); then
+		say "not ok - $4 (exit status $3)"
+		failed=$((failed + 1))
+	fi
+}
+
+host() {
+	local rc=0
+	say "== host tests: cargo test"
+	"$WG_QEMU/root.sh" env CARGO_TARGET_DIR="$WG_TREE/build/cargo" CARGO_TERM_COLOR=never \
+		timeout -k 10 "${HOST_TIMEOUT:-1500}" \
+		cargo test --manifest-path "$WG_TREE/Cargo.toml" --workspace --locked --no-fail-fast 2>&1 |
+		tee "$work/host" || rc=$?
+	read -r p f < <(awk '/^test result:/ { p += $4; f += $6 } END { print p + 0, f + 0 }' "$work/host")
+	if ((p + f == 0 && rc == 0)); then rc=1; fi
+	add "$p" "$f" "$rc" "host tests"
+}
+
+vm() {
+	local rc=0 module=${MODULE:-ours} names
+	say "== guest tests: Linux $WG_KERNEL, $WG_ARCH"
+	if [[ $module == ours ]]; then
+		module=$("$WG_QEMU/build.sh") || {
+			add 0 0 1 "building the module"
+			return 0
+		}
+	fi
+	names=${SUITE:-}
+	"$WG_QEMU/vm.sh" --module "$module" --smp "${SMP:-2}" --timeout "${VM_TIMEOUT:-2400}" \
+		--log "$WG_TREE/build/kernel.log" \
+		--run "guest/run-tests.sh ${names//,/ }" | tee "$work/vm" || rc=$?
+	read -r p f < <(awk '/^[0-9]+ passed, [0-9]+ failed$/ { p = $1; f = $3 } END { print p + 0, f + 0 }' "$work/vm")
+	add "$p" "$f" "$rc" "guest tests"
+}
+
+mkdir -p "$WG_TREE/build"
+case ${1:-all} in
+host) host ;;
+vm) vm ;;
+all)
+	host
+	vm
+	;;
+*) die "test.sh host|vm|all" ;;
+esac
+printf '%d passed, %d failed\n' "$passed" "$failed"
+((failed == 0))

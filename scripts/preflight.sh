@@ -1,0 +1,88 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# preflight.sh [--quiet] KDIR: can this module be built against that kernel
+# tree? One line for each thing needed; exit status 1 if one is missing. With
+# --quiet only what is missing is said.
+
+set -euo pipefail
+
+quiet=''
+if [[ ${1:-} == --quiet ]]; then
+	quiet=yes
+	shift
+fi
+kdir=${1:?usage: preflight.sh [--quiet] KDIR}
+rustc=${RUSTC:-rustc}
+bindgen=${BINDGEN:-bindgen}
+bad=0
+
+ok() { [[ -n $quiet ]] || printf 'ok    %s\n' "$*"; }
+missing() {
+	printf 'FAIL  %s\n' "$*"
+	bad=1
+}
+
+# config NAME: the value of a kernel option, "n" if it is not set.
+config() {
+	local value='' file
+	for file in "$kdir/include/config/auto.conf" "$kdir/.config"; do
+		[[ -r $file ]] || continue
+		value=$(sed -n "s/^$1=//p" "$file")
+		break
+	done
+	printf '%s' "${value:-n}"
+}
+
+if [[ ! -f $kdir/Makefile ]]; then
+	missing "KDIR=$kdir is no kernel build tree; name one with make KDIR=..."
+	exit 1
+fi
+
+value=$(config CONFIG_RUST)
+if [[ $value == y ]]; then
+	ok "CONFIG_RUST=y"
+else
+	missing "CONFIG_RUST=$value: this kernel was built without Rust support"
+fi
+
+absent=''
+for file in rust/libcore.rmeta rust/libkernel.rmeta rust/libmacros.so scripts/target.json; do
+	# arm64 uses a target of rustc itself.
+	[[ $file == scripts/target.json && $(config CONFIG_X86_64) != y ]] && continue
+	[[ -e $kdir/$file ]] || absent+=" $file"
+done
+if [[ -z $absent ]]; then
+	ok "Rust metadata present"
+else
+	missing "Rust metadata missing:$absent; the header package has none, prepare a source tree (see README)"
+fi
+
+if ! command -v "$rustc" >/dev/null; then
+	missing "rustc not found"
+elif [[ -e $kdir/rust/libkernel.rmeta ]]; then
+	# The metadata begins with the version of the compiler that wrote it.
+	theirs=$(head -c 4096 "$kdir/rust/libkernel.rmeta" | LC_ALL=C tr -c '[:print:]' '\n' |
+		sed -n 's/.*\(rustc [0-9].*\)/\1/p' | head -n 1)
+	ours=$("$rustc" --version)
+	if [[ $theirs == "$ours" ]]; then
+		ok "rustc is the kernel's: $ours"
+	else
+		missing "rustc differs: this is \"$ours\", the kernel has \"${theirs:-unknown}\" (set RUSTC=...)"
+	fi
+fi
+
+if command -v "$bindgen" >/dev/null; then
+	ok "bindgen present: $("$bindgen" --version)"
+else
+	missing "bindgen not found (Debian: package bindgen)"
+fi
+
+value=$(config CONFIG_WIREGUARD)
+case $value in
+m) ok "CONFIG_WIREGUARD=m" ;;
+y) missing "CONFIG_WIREGUARD=y: the C driver is built into this kernel, no module can replace it" ;;
+*) missing "CONFIG_WIREGUARD=n: the kernel lacks the crypto libraries that come with it; set it to m" ;;
+esac
+
+exit "$bad"
