@@ -157,7 +157,7 @@ impl<F: Family> Registration<F> {
         let (dump_policy, dump_max) = Policy::raw(F::DUMP_POLICY);
         let (do_policy, do_max) = Policy::raw(F::SET_POLICY);
         let desc = bindings::wg_genl_desc {
-            name: F::NAME.as_ptr().cast(),
+            name: F::NAME.as_char_ptr(),
             dump_policy,
             do_policy,
             start: Some(adapter::start::<F>),

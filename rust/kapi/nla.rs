@@ -54,7 +54,7 @@ impl<'a> Extack<'a> {
         // SAFETY: By the type invariant, `ptr` is null, which is allowed, or valid. `bad` is null or an
         // attribute of the same request. `text` is NUL-terminated and lives as long as the module, which
         // netlink keeps loaded until the answer has been written.
-        unsafe { bindings::wg_genl_refuse(self.ptr, text.as_ptr().cast(), bad) };
+        unsafe { bindings::wg_genl_refuse(self.ptr, text.as_char_ptr(), bad) };
         error
     }
 
@@ -64,7 +64,7 @@ impl<'a> Extack<'a> {
     pub fn missing(&self, nest: Option<&Attr<'a>>, kind: u16, text: &'static CStr) -> Error {
         let nest = nest.map_or(core::ptr::null(), |attr| attr.ptr.as_ptr().cast_const());
         // SAFETY: As in `refuse`.
-        unsafe { bindings::wg_genl_missing(self.ptr, text.as_ptr().cast(), nest, kind) };
+        unsafe { bindings::wg_genl_missing(self.ptr, text.as_char_ptr(), nest, kind) };
         code::EINVAL
     }
 }
