@@ -55,7 +55,7 @@ check_shell() {
 check_fmt() {
 	local files=()
 	mapfile -t files < <(tracked '*.rs')
-	"$WG_QEMU/root.sh" rustfmt --check --edition 2021 "${files[@]}"
+	"$WG_QEMU/root.sh" rustfmt --check --color never --edition 2021 "${files[@]}"
 }
 
 check_clippy() {

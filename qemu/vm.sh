@@ -195,16 +195,17 @@ qemu_pid=''
 [[ -e $work/status ]] || { : >"$work/out"; } 2>/dev/null &
 wait "$reader" || true
 
-cat "$work/console" "$work/kmsg" >"$work/log" 2>/dev/null || true
+# What went to the serial line is in the full log as well, if that was written.
+awk '!seen[$0]++' "$work"/{kmsg,console} >"$work/log" 2>/dev/null || true
 [[ -z $keep_log ]] || cp "$work/log" "$keep_log"
 if ((rc == 124 || rc == 137)); then
-	tail -n 30 "$work/console" >&2
+	tail -n 30 "$work/console" >&2 || true
 	say "vm: the guest was not done after $limit s"
 	exit 124
 fi
 if [[ ! -s $work/status ]]; then
 	cat "$work/qemu.err" >&2
-	tail -n 60 "$work/console" >&2
+	tail -n 60 "$work/console" >&2 || true
 	say "vm: the machine ended without telling the command's exit status"
 	exit 125
 fi
