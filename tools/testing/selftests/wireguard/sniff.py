@@ -3,8 +3,8 @@
 """Watches WireGuard's outer packets on an Ethernet device.
 
     sniff.py watch NS IF FILE      one JSON object a packet into FILE, until killed
-    sniff.py check FILE EXPRESSION evaluates a Python expression over `p`, the list
-                                   of packets, and fails unless it is true
+    sniff.py check FILE EXPRESSION...  evaluates Python expressions over `p`, the list
+                                   of packets, and fails unless all are true
 
 Fields: v (4, 6), src, dst, sport, dport, tos, ttl, df, flow, total (IP length),
 len (message length), type, zero (reserved bytes), index, counter, csum (valid).
@@ -77,12 +77,13 @@ def watch(name, dev, path):
                 out.flush()
 
 
-def check(path, expression):
+def check(path, *expressions):
     with open(path, encoding="ascii") as lines:
         p = [json.loads(line) for line in lines]
     scope = {"p": p, "data": [x for x in p if x["type"] == 4], "json": json}
-    if not eval(expression, scope):  # pylint: disable=eval-used
-        print("# not so:", expression)
+    wrong = [e for e in expressions if not eval(e, scope)]  # pylint: disable=eval-used
+    if wrong:
+        print("# not so:", *wrong, sep="\n#   ")
         for x in p[:20]:
             print("#", x)
         sys.exit(1)
