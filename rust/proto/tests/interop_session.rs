@@ -101,7 +101,7 @@ impl Pair {
         match self.theirs.encapsulate(packet, &mut buffer) {
             TunnResult::WriteToNetwork(message) => {
                 let message = message.to_vec();
-                self.to_ours(&message);
+                self.deliver_to_ours(&message);
             }
             TunnResult::Done => {}
             other => panic!("{other:?}"),
@@ -128,7 +128,7 @@ impl Pair {
                 return;
             };
             self.staged.pop_front();
-            self.to_theirs(&out[..sealed]);
+            self.deliver_to_theirs(&out[..sealed]);
         }
     }
 
@@ -147,11 +147,11 @@ impl Pair {
                 Transmit::CookieReply(_) => self.sent.cookie_replies += 1,
                 Transmit::Keepalive(_) => self.sent.keepalives += 1,
             }
-            self.to_theirs(&out[..transmit.len()]);
+            self.deliver_to_theirs(&out[..transmit.len()]);
         }
     }
 
-    fn to_theirs(&mut self, message: &[u8]) {
+    fn deliver_to_theirs(&mut self, message: &[u8]) {
         let mut input = message;
         let mut answers = vec![];
         loop {
@@ -170,11 +170,11 @@ impl Pair {
             input = &[];
         }
         for answer in answers {
-            self.to_ours(&answer);
+            self.deliver_to_ours(&answer);
         }
     }
 
-    fn to_ours(&mut self, message: &[u8]) {
+    fn deliver_to_ours(&mut self, message: &[u8]) {
         let mut out = [0; 2048];
         let datagram = Datagram {
             bytes: message,
@@ -266,7 +266,7 @@ fn either_side_renews() {
         match pair.theirs.format_handshake_initiation(&mut buffer, true) {
             TunnResult::WriteToNetwork(message) => {
                 let message = message.to_vec();
-                pair.to_ours(&message);
+                pair.deliver_to_ours(&message);
             }
             other => panic!("{other:?}"),
         }
@@ -296,7 +296,7 @@ fn a_loaded_side_gets_its_proof() {
     match pair.theirs.format_handshake_initiation(&mut buffer, true) {
         TunnResult::WriteToNetwork(message) => {
             let message = message.to_vec();
-            pair.to_ours(&message);
+            pair.deliver_to_ours(&message);
         }
         other => panic!("{other:?}"),
     }
