@@ -36,9 +36,11 @@ impl<'a, A: Address, V: Value, S: Store> Path<'a, A, V, S> {
         self.nodes.get(self.len).copied().flatten()
     }
 
-    /// Copies the path, from the bottom up, around a new subtree for `prefix`.
+    /// Copies the path, from the bottom up, around a new subtree for `prefix`; it is empty then.
+    ///
+    /// (By reference, because a move would be another kilobyte of stack.)
     fn rebuild(
-        mut self,
+        &mut self,
         store: &S,
         prefix: &Prefix<A>,
         mut subtree: Link<A, V, S>,
