@@ -245,6 +245,9 @@ impl netdev::Driver for Device {
             this.remove_all_peers(&mut config);
             drop(this.identity.replace(None));
         }
+        // Work in hand holds peers and the device.
+        this.kex.drain();
+        this.crypt.drain();
         // Peers hold the device and are freed by RCU callbacks. The last reference to the device
         // must not go there, in softirq: it destroys work queues.
         while this.live_peers.load(Relaxed) > 0 {

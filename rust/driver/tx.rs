@@ -89,21 +89,21 @@ pub(crate) fn xmit(device: &Device, mut skb: SkBuff) -> Result {
     };
     let guard = rcu::read_lock();
     let Some(peer) = device.allowed_ips.lookup(ip.destination, &guard) else {
-        icmp::host_unreachable(&mut skb);
+        icmp::host_unreachable(&mut skb, &device.netdev);
         log::tx_no_peer(&device.netdev);
         return Err(refuse(device, Stat::TxNoPeer, errno::ENOKEY()));
     };
     if !peer.has_endpoint() {
-        icmp::host_unreachable(&mut skb);
+        icmp::host_unreachable(&mut skb, &device.netdev);
         log::tx_no_endpoint(&device.netdev);
         return Err(refuse(device, Stat::TxNoEndpoint, errno::EDESTADDRREQ()));
     }
     let mtu = skb.route_mtu(&device.netdev);
     skb.drop_dst();
-    let mut chain = match skb.segment() {
+    let mut chain = match skb.segment(&device.netdev) {
         Ok(chain) => chain,
         Err((error, mut skb)) => {
-            icmp::host_unreachable(&mut skb);
+            icmp::host_unreachable(&mut skb, &device.netdev);
             return Err(refuse(device, Stat::TxSegment, error));
         }
     };
