@@ -6,4 +6,10 @@
 #include <linux/skbuff.h>
 #include <uapi/linux/wireguard.h>
 
+/* core: memory, time, work, crypto, log */
+#include <linux/random.h>
+#include <linux/rcupdate.h>
+#include <linux/timer.h>
+#include <linux/workqueue.h>
+
 #include "wg_helpers.h"

@@ -8,4 +8,13 @@
 
 #include <linux/types.h>
 
+#include "wg_core.h"
+#include "wg_crypto.h"
+#include "wg_genl.h"
+#include "wg_log.h"
+#include "wg_netdev.h"
+#include "wg_skb.h"
+#include "wg_table.h"
+#include "wg_udp.h"
+
 #endif

@@ -3,6 +3,33 @@
 //!
 //! This is the only crate of the module with `unsafe` in it. It knows nothing of the protocol.
 //! Every wrapper names its C counterpart, the contexts it may be called in, and what its `Drop`
-//! does.
+//! does. Contexts are: *process* (may sleep), *BH* (softirq, or bottom halves disabled), *any*
+//! (both; not hard interrupts unless said).
 
 mod bindings;
+
+pub mod chain;
+pub mod clock;
+pub mod crypto;
+pub mod dst_cache;
+pub mod endpoint;
+pub mod errno;
+pub mod genl;
+mod gro;
+pub mod icmp;
+pub mod log;
+mod message;
+pub mod net;
+pub mod netdev;
+pub mod nla;
+pub mod percpu;
+pub mod policy;
+pub mod random;
+pub mod rcu;
+pub mod shared;
+pub mod skb;
+pub mod sync;
+pub mod table;
+pub mod timer;
+pub mod udp;
+pub mod work;

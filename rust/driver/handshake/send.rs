@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Handshake messages out.
+
+use kernel::prelude::*;
+use wg_kapi::{
+    chain::SkbChain,
+    log,
+    rcu,
+    shared::{Shared, SharedRef},
+    skb::{Cb, SkBuff},
+    work::WorkHandler, //
+};
+use wg_proto::{
+    constants::HANDSHAKE_TOS,
+    index,
+    timers::Event,
+    wire::Initiation, //
+};
+
+use crate::{
+    crypto::{self, KernelCrypto, KernelRng},
+    identity::Identity,
+    peer::Peer,
+    stats::Stat,
+    tx, //
+};
+
+/// Asks for a handshake because there is something to send, or by configuration. Any context.
+///
+/// Nothing happens if an initiation left less than 5 s ago.
+pub(crate) fn request(peer: SharedRef<'_, Peer>) {
+    peer.timer_event(Event::InitiationRequested);
+    request_again(peer);
+}
+
+/// The same for the timer that retries, which counts on.
+pub(crate) fn request_again(peer: SharedRef<'_, Peer>) {
+    if peer.is_dead() {
+        return;
+    }
+    if let Some(owner) = peer.get() {
+        peer.initiate.queue(&peer.device().kex, owner);
+    }
+}
+
+/// Makes an initiation and sends it.
+pub(crate) struct SendInitiation;
+
+impl WorkHandler<Shared<Peer>> for SendInitiation {
+    fn run(peer: Shared<Peer>) {
+        let device = peer.device();
+        if peer.is_dead() || !device.is_running() {
+            return;
+        }
+        let Some(identity) = Identity::of(device) else {
+            return;
+        };
+        let Some(message) = make(&peer, &identity) else {
+            return;
+        };
+        log::sending_initiation(&device.netdev, peer.number(), &peer.endpoint());
+        if send(&peer, message.as_bytes()) {
+            peer.timer_event(Event::InitiationSent);
+        }
+    }
+}
+
+/// An initiation with its index entered in the device's table, if spacing allows one.
+fn make(peer: &Shared<Peer>, identity: &Identity) -> Option<Initiation> {
+    let device = peer.device();
+    let now = crypto::now();
+    let mut handshake = peer.handshake.lock();
+    if handshake.identity != identity.number() || !handshake.noise.may_initiate(now) {
+        return None;
+    }
+    handshake.noise.note_sent(now);
+    let index = index::allocate(&mut KernelRng, |index| {
+        let _unique = device.index_lock.lock();
+        if device.keypairs.get(&index.0, &rcu::read_lock()).is_some() {
+            return Ok(None);
+        }
+        match device.in_flight.insert(index.0, peer.clone(), GFP_ATOMIC) {
+            Ok(()) => Ok(Some(index)),
+            Err((error, _)) if error == EEXIST => Ok(None),
+            Err((error, _)) => Err(error),
+        }
+    });
+    let Ok(index) = index else {
+        device.count(Stat::NoMemory);
+        return None;
+    };
+    let made = handshake.noise.initiate(
+        identity.keys(),
+        index,
+        crypto::timestamp(),
+        &mut KernelRng,
+        &KernelCrypto,
+    );
+    match made {
+        Ok((mut message, replaced)) => {
+            handshake.jar.stamp(&mut message, now, &KernelCrypto);
+            let dead = peer.is_dead();
+            drop(handshake);
+            Peer::free_in_flight(peer, replaced);
+            if dead {
+                // Removal may have looked before there was anything to forget.
+                Peer::forget_handshake(peer);
+                return None;
+            }
+            Some(message)
+        }
+        // A key of low order: nothing is ever sent to its owner (contract H8).
+        Err(_) => {
+            drop(handshake);
+            Peer::free_in_flight(peer, Some(index));
+            None
+        }
+    }
+}
+
+/// Sends a handshake message to the endpoint of `peer`.
+pub(super) fn send(peer: &Peer, message: &[u8]) -> bool {
+    let Ok(mut skb) = SkBuff::alloc(message.len(), tx::HEADROOM) else {
+        peer.device().count(Stat::NoMemory);
+        return false;
+    };
+    if skb.put(message).is_err() {
+        return false;
+    }
+    skb.set_cb(Cb {
+        ds: HANDSHAKE_TOS,
+        ..Cb::default()
+    });
+    tx::send_messages(peer, SkbChain::from(skb))
+}

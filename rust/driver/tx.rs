@@ -1,0 +1,315 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The way of a packet out.
+//!
+//! `xmit` finds the peer, cuts up GSO packets and adds the packets to the peer's queue. Whoever
+//! adds to a queue that nobody works on becomes its *driver*: it takes all there is as one batch,
+//! reserves counters for it, encrypts and sends it, and looks again. So the work runs at once on
+//! the CPU that has the data, the messages of a peer leave in the order of their counters, and no
+//! lock is held while the network below runs (it may lead back here: tunnels nest). A driver that
+//! has had its turn hands over to the work queue.
+//!
+//! Without a session the packets stay in the queue and a handshake is asked for.
+
+use kernel::prelude::*;
+use wg_kapi::{
+    chain::SkbChain,
+    errno,
+    icmp,
+    log,
+    rcu,
+    shared::{Shared, SharedRef},
+    skb::{ecn_encapsulate, Cb, SkBuff},
+    work::WorkHandler, //
+};
+use wg_proto::{
+    constants::MAX_STAGED_PACKETS,
+    timers::Event,
+    wire::{padded_len, Counter, DataHeader}, //
+};
+
+use crate::{
+    crypto,
+    device::Device,
+    handshake,
+    keypair::Keypair,
+    peer::Peer,
+    stats::Stat, //
+};
+
+/// Packets that may wait while the queue is being worked on. More than [`MAX_STAGED_PACKETS`], as
+/// these are sure to leave soon.
+const MAX_QUEUED_PACKETS: usize = 4096;
+
+/// Room ahead of a message of our own making: its header, UDP, IP and the lower layers.
+pub(crate) const HEADROOM: usize = 128;
+
+/// Batches that a driver sends before it makes way for others on its CPU.
+const TURN: usize = 16;
+
+/// Packets that wait to be sent to one peer.
+pub(crate) struct TxQueue {
+    packets: SkbChain,
+    /// Somebody works on the queue.
+    driven: bool,
+    /// Something changed (a new session) that the driver may not have seen.
+    again: bool,
+}
+
+impl TxQueue {
+    /// Empty.
+    pub(crate) fn new() -> Self {
+        Self {
+            packets: SkbChain::new(),
+            driven: false,
+            again: false,
+        }
+    }
+
+    /// Drops the oldest packets until there are at most `limit`; says how many went.
+    fn trim(&mut self, limit: usize) -> usize {
+        let excess = self.packets.len().saturating_sub(limit);
+        for _ in 0..excess {
+            drop(self.packets.pop_front());
+        }
+        excess
+    }
+}
+
+/// `ndo_start_xmit`. Softirqs are off and RCU is held.
+///
+/// # Errors
+///
+/// `EPROTONOSUPPORT` for what is not IP, `ENOKEY` without a peer for the destination,
+/// `EDESTADDRREQ` without an endpoint: they reach the sender's system call (contract X1 to X5).
+pub(crate) fn xmit(device: &Device, mut skb: SkBuff) -> Result {
+    let Some(ip) = skb.ip_header() else {
+        log::tx_not_ip(&device.netdev);
+        return Err(refuse(device, Stat::TxNotIp, errno::EPROTONOSUPPORT()));
+    };
+    let guard = rcu::read_lock();
+    let Some(peer) = device.allowed_ips.lookup(ip.destination, &guard) else {
+        icmp::host_unreachable(&mut skb, &device.netdev);
+        log::tx_no_peer(&device.netdev);
+        return Err(refuse(device, Stat::TxNoPeer, errno::ENOKEY()));
+    };
+    if !peer.has_endpoint() {
+        icmp::host_unreachable(&mut skb, &device.netdev);
+        log::tx_no_endpoint(&device.netdev);
+        return Err(refuse(device, Stat::TxNoEndpoint, errno::EDESTADDRREQ()));
+    }
+    let mtu = skb.route_mtu(&device.netdev);
+    skb.drop_dst();
+    let mut chain = match skb.segment(&device.netdev) {
+        Ok(chain) => chain,
+        Err((error, mut skb)) => {
+            icmp::host_unreachable(&mut skb, &device.netdev);
+            return Err(refuse(device, Stat::TxSegment, error));
+        }
+    };
+    chain.for_each_mut(|packet| {
+        packet.set_cb(Cb {
+            mtu,
+            ..Cb::default()
+        })
+    });
+    transmit(peer, chain);
+    Ok(())
+}
+
+fn refuse(device: &Device, why: Stat, error: Error) -> Error {
+    device.count(why);
+    device.netdev.tx_error();
+    error
+}
+
+/// Adds packets to the queue of `peer` and works on it unless somebody does. Any context but hard
+/// interrupts.
+pub(crate) fn transmit(peer: SharedRef<'_, Peer>, mut packets: SkbChain) {
+    let mut queue = peer.tx.lock();
+    let limit = if queue.driven {
+        MAX_QUEUED_PACKETS
+    } else {
+        MAX_STAGED_PACKETS
+    };
+    let dropped = queue.trim(limit);
+    queue.packets.append(&mut packets);
+    queue.again = true;
+    let driven = core::mem::replace(&mut queue.driven, true);
+    drop(queue);
+    if dropped != 0 {
+        peer.device().netdev.tx_dropped(dropped);
+        peer.device().count_many(Stat::TxStaged, dropped);
+    }
+    if !driven {
+        drive(peer);
+    }
+}
+
+/// Sends what waits for a session, now that there may be one.
+pub(crate) fn flush(peer: SharedRef<'_, Peer>) {
+    transmit(peer, SkbChain::new());
+}
+
+/// Sends a keepalive, unless there are packets waiting that serve as well (contract D5).
+pub(crate) fn send_keepalive(peer: SharedRef<'_, Peer>) {
+    let mut chain = SkbChain::new();
+    if peer.tx.lock().packets.is_empty() {
+        match SkBuff::alloc(0, HEADROOM) {
+            Ok(mut skb) => {
+                let mtu = peer.device().netdev.mtu();
+                skb.set_cb(Cb {
+                    mtu,
+                    ..Cb::default()
+                });
+                chain.push_back(skb);
+                let device = peer.device();
+                log::sending_keepalive(&device.netdev, peer.number(), &peer.endpoint());
+            }
+            Err(_) => peer.device().count(Stat::NoMemory),
+        }
+    }
+    transmit(peer, chain);
+}
+
+/// Works on the queue of `peer`; the caller has set `driven`.
+fn drive(peer: SharedRef<'_, Peer>) {
+    for _ in 0..TURN {
+        let mut batch = {
+            let mut queue = peer.tx.lock();
+            queue.again = false;
+            if queue.packets.is_empty() {
+                queue.driven = false;
+                return;
+            }
+            core::mem::replace(&mut queue.packets, SkbChain::new())
+        };
+        let guard = rcu::read_lock();
+        match reserve(&peer, batch.len(), &guard) {
+            Some((keypair, first)) => send_batch(&peer, &keypair, first, batch),
+            None => {
+                // Nobody's socket waits for a handshake.
+                batch.for_each_mut(SkBuff::orphan);
+                let mut queue = peer.tx.lock();
+                batch.append(&mut queue.packets);
+                queue.packets = batch;
+                if queue.again {
+                    continue;
+                }
+                queue.driven = false;
+                drop(queue);
+                handshake::request(peer);
+                return;
+            }
+        }
+        if wants_renewal(&peer, &guard) {
+            handshake::request(peer);
+        }
+    }
+    match peer.get() {
+        Some(owner) => {
+            peer.transmit.queue(&peer.device().crypt, owner);
+        }
+        // The peer is going away and its queue with it.
+        None => peer.tx.lock().driven = false,
+    }
+}
+
+impl Peer {
+    /// Drops the packets that wait and returns how many there were.
+    pub(crate) fn purge_staged(&self) -> usize {
+        let dropped = self.tx.lock().trim(0);
+        self.device().count_many(Stat::TxStaged, dropped);
+        dropped
+    }
+}
+
+/// Goes on with a queue where a driver had to stop.
+pub(crate) struct ContinueTransmit;
+
+impl WorkHandler<Shared<Peer>> for ContinueTransmit {
+    fn run(peer: Shared<Peer>) {
+        wg_kapi::sync::with_bh_disabled(|| drive(peer.as_shared_ref()));
+    }
+}
+
+/// The current keypair and the first of `count` counters under it.
+fn reserve<'g>(
+    peer: &Peer,
+    count: usize,
+    guard: &'g rcu::Guard,
+) -> Option<(SharedRef<'g, Keypair>, u64)> {
+    let keypair = peer.current.load(guard)?;
+    let first = keypair.reserve(u64::try_from(count).ok()?, crypto::now())?;
+    Some((keypair, first))
+}
+
+/// Whether it is time for a new session, judged once a batch (contract K4).
+fn wants_renewal(peer: &Peer, guard: &rcu::Guard) -> bool {
+    peer.current
+        .load(guard)
+        .is_some_and(|keypair| keypair.wants_rekey_on_send(crypto::now()))
+}
+
+/// Encrypts and sends a batch of packets under one keypair, with counters from `first` on.
+fn send_batch(peer: &Peer, keypair: &Keypair, first: u64, batch: SkbChain) {
+    let device = peer.device();
+    if peer.is_dead() {
+        return;
+    }
+    let mut sealed = SkbChain::new();
+    let mut has_data = false;
+    let mut next = first;
+    for mut skb in batch {
+        let counter = next;
+        next = next.wrapping_add(1);
+        let header = DataHeader::new(keypair.remote(), Counter(counter));
+        let length = skb.len();
+        let mut cb = skb.cb();
+        let mtu = usize::try_from(cb.mtu).unwrap_or(0);
+        let padding = padded_len(length, mtu).saturating_sub(length);
+        cb.ds = skb.ip_header().map_or(0, |ip| ecn_encapsulate(ip.ds));
+        match skb.seal(header.as_bytes(), padding, counter, keypair.sending_key()) {
+            Ok(()) => {
+                has_data |= length != 0;
+                skb.set_cb(cb);
+                sealed.push_back(skb);
+            }
+            Err(_) => device.count(Stat::TxSeal),
+        }
+    }
+    if sealed.is_empty() {
+        return;
+    }
+    if send_messages(peer, sealed) {
+        peer.timer_event(if has_data {
+            Event::DataSent
+        } else {
+            Event::KeepaliveSent
+        });
+    }
+}
+
+/// Sends finished messages to the endpoint of `peer`; says whether any was sent.
+pub(crate) fn send_messages(peer: &Peer, messages: SkbChain) -> bool {
+    let device = peer.device();
+    let guard = rcu::read_lock();
+    let Some(port) = device.port.load(&guard) else {
+        device.count_many(Stat::TxSend, messages.len());
+        return false;
+    };
+    let endpoint = peer.endpoint();
+    let mut sent = false;
+    for skb in messages {
+        let ds = skb.cb().ds;
+        let bytes = u64::try_from(skb.len()).unwrap_or(0);
+        match peer.send_to(port, &endpoint, skb, ds) {
+            Ok(()) => {
+                sent = true;
+                peer.sent_bytes(bytes);
+            }
+            Err(_) => device.count(Stat::TxSend),
+        }
+    }
+    sent
+}

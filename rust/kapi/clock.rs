@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Clocks.
+//!
+//! C header: [`include/linux/timekeeping.h`](srctree/include/linux/timekeeping.h)
+
+use crate::bindings;
+
+/// Nanoseconds since boot, suspended time included, as of the last timer tick.
+///
+/// Cheap: it reads no hardware.
+///
+/// C counterpart: `ktime_get_coarse_boottime_ns`. Context: any.
+#[inline]
+pub fn boottime_coarse_ns() -> u64 {
+    // SAFETY: No requirement.
+    unsafe { bindings::wg_boottime_coarse_ns() }
+}
+
+/// Seconds since 1970 and nanoseconds (below 1,000,000,000) of the wall clock.
+///
+/// C counterpart: `ktime_get_real_ts64`. Context: any.
+pub fn realtime() -> (i64, u32) {
+    let (mut seconds, mut nanoseconds) = (0, 0);
+    // SAFETY: Both are valid for writes.
+    unsafe { bindings::wg_realtime(&mut seconds, &mut nanoseconds) };
+    (seconds, nanoseconds)
+}

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * ChaCha20-Poly1305 (RFC 8439) without additional data, in place, for the data
+ * path: the same results as lib/crypto's chacha20poly1305 functions with fewer
+ * calls into the cipher.
+ */
+#ifndef WG_AEAD_H
+#define WG_AEAD_H
+
+#include <linux/types.h>
+
+/* Bytes of the authentication tag, and of the key block ahead of a text. */
+#define WG_AEAD_TAG 16
+#define WG_AEAD_BLOCK 64
+
+/*
+ * Encrypts len bytes at text and writes the tag behind them. The WG_AEAD_BLOCK
+ * bytes ahead of text are overwritten with zeroes.
+ */
+void wg_aead_seal(u8 *text, u32 len, u64 nonce, const u8 *key);
+
+/* Checks the tag behind len bytes at text; only if it is right decrypts them. */
+bool wg_aead_open(u8 *text, u32 len, u64 nonce, const u8 *key);
+
+#endif

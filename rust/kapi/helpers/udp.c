@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: GPL-2.0
+/* The UDP sockets of a tunnel. */
+#include <linux/netdevice.h>
+#include <linux/slab.h>
+#include <net/inet_sock.h>
+#include <net/ipv6.h>
+#include <net/udp_tunnel.h>
+
+#include "udp_port.h"
+#include "wg_helpers.h"
+
+#define WG_PORT_RETRIES 100
+
+static_assert(WG_AF_INET == AF_INET && WG_AF_INET6 == AF_INET6);
+static_assert(sizeof(struct wg_endpoint) == 48);
+
+/* Called by UDP in a softirq, within an RCU read section. */
+static int wg_udp_receive(struct sock *sk, struct sk_buff *skb)
+{
+	struct wg_udp_port *port = rcu_dereference_sk_user_data(sk);
+
+	if (unlikely(!port)) {
+		kfree_skb_reason(skb, SKB_DROP_REASON_SOCKET_CLOSE);
+		return 0;
+	}
+	skb_mark_not_on_list(skb);
+	/* The packet may be kept for longer than these, which it need not own. */
+	skb_dst_drop(skb);
+	skb->dev = NULL;
+	port->ops->receive(port->owner, port, skb);
+	return 0;
+}
+
+static void wg_udp_attach(struct net *net, struct sock *sk, struct wg_udp_port *port)
+{
+	struct udp_tunnel_sock_cfg config = {
+		.sk_user_data = port,
+		.encap_type = 1,
+		.encap_rcv = wg_udp_receive,
+	};
+
+	sk->sk_allocation = GFP_ATOMIC;
+	sk->sk_sndbuf = INT_MAX;
+	/* The tunnel may lead to the swap device. */
+	sk_set_memalloc(sk);
+	setup_udp_tunnel_sock(net, sk, &config);
+}
+
+static void wg_udp_detach(struct sock *sk)
+{
+	if (!sk)
+		return;
+	sk_clear_memalloc(sk);
+	udp_tunnel_sock_release(sk);
+}
+
+static int wg_udp_socket(struct net *net, u16 family, __be16 number, struct socket **sock)
+{
+	struct udp_port_cfg config = {
+		.family = family,
+		.local_udp_port = number,
+		.use_udp_checksums = true,
+		.use_udp6_tx_checksums = true,
+		.use_udp6_rx_checksums = true,
+		.ipv6_v6only = true,
+	};
+
+	return udp_sock_create(net, &config, sock);
+}
+
+/* Both sockets on one number, or none. */
+static int wg_udp_bind(struct net *net, u16 number, struct socket **sock4, struct socket **sock6)
+{
+	int ret, tries = 0;
+
+	do {
+		*sock6 = NULL;
+		ret = wg_udp_socket(net, AF_INET, htons(number), sock4);
+		if (ret)
+			return ret;
+		if (!IS_ENABLED(CONFIG_IPV6) || !ipv6_mod_enabled())
+			return 0;
+		ret = wg_udp_socket(net, AF_INET6, inet_sk((*sock4)->sk)->inet_sport, sock6);
+		if (!ret)
+			return 0;
+		udp_tunnel_sock_release((*sock4)->sk);
+		/* A number that was free for IPv4 only: let the kernel choose again. */
+	} while (ret == -EADDRINUSE && !number && ++tries <= WG_PORT_RETRIES);
+	return ret;
+}
+
+/* Takes the caller's reference to the owner, and gives it back on failure too. */
+int wg_udp_open(struct net *net, u16 number, const struct wg_udp_ops *ops, struct wg_object *owner,
+		struct wg_udp_port **opened)
+{
+	struct socket *sock4, *sock6;
+	struct wg_udp_port *port;
+	int ret = -ENOMEM;
+
+	port = kzalloc(sizeof(*port), GFP_KERNEL);
+	if (!port)
+		goto err_owner;
+	ret = wg_udp_bind(net, number, &sock4, &sock6);
+	if (ret)
+		goto err_port;
+
+	port->ops = ops;
+	port->owner = owner;
+	port->sock4 = sock4->sk;
+	port->sock6 = sock6 ? sock6->sk : NULL;
+	port->number = ntohs(inet_sk(port->sock4)->inet_sport);
+	/* From here on packets may come in. */
+	wg_udp_attach(net, port->sock4, port);
+	if (port->sock6)
+		wg_udp_attach(net, port->sock6, port);
+	*opened = port;
+	return 0;
+
+err_port:
+	kfree(port);
+err_owner:
+	ops->release(owner);
+	return ret;
+}
+
+void wg_udp_close(struct wg_udp_port *port)
+{
+	wg_udp_detach(port->sock4);
+	wg_udp_detach(port->sock6);
+	/* Receivers that found the port before it was taken from the sockets. */
+	synchronize_net();
+	port->ops->release(port->owner);
+	kfree(port);
+}
+
+u16 wg_udp_number(const struct wg_udp_port *port)
+{
+	return port->number;
+}

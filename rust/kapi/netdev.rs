@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Network devices of our own link kind.
+//!
+//! C headers: [`include/linux/netdevice.h`](srctree/include/linux/netdevice.h),
+//! [`include/net/rtnetlink.h`](srctree/include/net/rtnetlink.h)
+//!
+//! # Lifetimes
+//!
+//! `ip link add` registers the `net_device` and then creates the driver's object ([`Driver::create`]);
+//! the device keeps one reference to it. When the device is unregistered (deleted, its namespace dies,
+//! the module goes) that reference is handed to [`Driver::uninit`], after all calls through it have
+//! ended. The object in turn may hold [`ARef<NetDevice>`]s: the `net_device` is freed only after
+//! the last of them is gone, and whoever unregistered the device waits for that.
+
+mod device;
+mod link;
+
+pub use self::{
+    device::{Name, NetDevice},
+    link::{find, for_each, Driver, LinkConfig, Registration, Selector}, //
+};

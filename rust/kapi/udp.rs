@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: GPL-2.0
+//! UDP sockets of a tunnel and sending through them.
+//!
+//! C headers: [`include/net/udp_tunnel.h`](srctree/include/net/udp_tunnel.h),
+//! [`include/net/route.h`](srctree/include/net/route.h)
+
+use crate::{
+    bindings,
+    chain::SkbChain,
+    dst_cache::DstCache,
+    endpoint::Endpoint,
+    net::Net,
+    netdev::NetDevice,
+    skb::SkBuff, //
+};
+use core::{
+    mem::ManuallyDrop,
+    ptr::{self, NonNull}, //
+};
+use kernel::{
+    error::to_result,
+    prelude::*,
+    sync::{
+        Arc,
+        ArcBorrow, //
+    },
+};
+
+/// Who gets the packets of a port.
+pub trait UdpHandler: Send + Sync + Sized + 'static {
+    /// Packets came in, still with their UDP headers ([`SkBuff::udp_payload`]).
+    ///
+    /// Softirq or BH disabled, RCU read lock held, on any number of CPUs at once; may begin before
+    /// [`UdpPort::open`] has returned. `port` serves for replies.
+    fn receive(this: ArcBorrow<'_, Self>, port: &UdpPort, chain: SkbChain);
+}
+
+/// The sockets of one port: IPv4, and IPv6 if the kernel has it.
+///
+/// They live in the namespace that they were opened in and do not keep it. Drop (process context, may
+/// sleep, not within an RCU read section) closes both; when it returns no [`UdpHandler::receive`] runs
+/// or will, and the reference to the owner is gone.
+///
+/// # Invariants
+///
+/// `ptr` is valid; this object owns it, unless it is a borrowed view in a [`ManuallyDrop`].
+pub struct UdpPort {
+    ptr: NonNull<bindings::wg_udp_port>,
+}
+
+// SAFETY: The C structure belongs to no thread.
+unsafe impl Send for UdpPort {}
+// SAFETY: Its two methods may be called from several threads at once.
+unsafe impl Sync for UdpPort {}
+
+impl UdpPort {
+    /// Binds `port` (0: the kernel chooses) on all addresses of `net`. Packets go to `owner`.
+    ///
+    /// Process context, may sleep. C: `udp_sock_create`, `setup_udp_tunnel_sock`.
+    ///
+    /// # Errors
+    ///
+    /// That of the first socket that could not be made, like `EADDRINUSE`; then neither is.
+    pub fn open<T: UdpHandler>(net: &Net, port: u16, owner: Arc<T>) -> Result<Pin<KBox<Self>>> {
+        let slot = KBox::<Self>::new_uninit(GFP_KERNEL)?;
+        let owner = Arc::into_raw(owner);
+        let mut opened = ptr::null_mut();
+        // SAFETY: The namespace is valid; the table fits the owner, a reference to which goes to the
+        // C side: it calls `release` with it exactly once, also on failure.
+        to_result(unsafe {
+            bindings::wg_udp_open(
+                net.as_ptr(),
+                port,
+                Handler::<T>::OPS,
+                owner.cast_mut().cast(),
+                &mut opened,
+            )
+        })?;
+        let ptr = NonNull::new(opened).ok_or(EINVAL)?;
+        // INVARIANT: Just opened, owned by us.
+        Ok(KBox::into_pin(KBox::write(slot, Self { ptr })))
+    }
+
+    /// The port number. Any context.
+    pub fn port(&self) -> u16 {
+        // SAFETY: By the type invariant the structure is valid.
+        unsafe { bindings::wg_udp_number(self.ptr.as_ptr()) }
+    }
+}
+
+impl Drop for UdpPort {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant it is ours to close.
+        unsafe { bindings::wg_udp_close(self.ptr.as_ptr()) }
+    }
+}
+
+/// The C callbacks for owners of type `T`.
+struct Handler<T>(core::marker::PhantomData<fn(T)>);
+
+impl<T: UdpHandler> Handler<T> {
+    const OPS: &'static bindings::wg_udp_ops = &bindings::wg_udp_ops {
+        receive: Some(Self::receive),
+        release: Some(Self::release),
+    };
+
+    /// # Safety
+    ///
+    /// `owner` must have come from `Arc::<T>::into_raw` and be kept by the port, `port` must be open,
+    /// `skb` be a packet on no list that the caller gives away.
+    unsafe extern "C" fn receive(
+        owner: *mut bindings::wg_object,
+        port: *mut bindings::wg_udp_port,
+        skb: *mut bindings::sk_buff,
+    ) {
+        let (Some(port), Some(skb)) = (NonNull::new(port), NonNull::new(skb)) else {
+            return;
+        };
+        // SAFETY: By the contract.
+        let owner = unsafe { ArcBorrow::from_raw(owner.cast::<T>()) };
+        // A view for the time of the call; the socket that called stays open for it.
+        let port = ManuallyDrop::new(UdpPort { ptr: port });
+        // SAFETY: By the contract.
+        let skb = unsafe { SkBuff::from_raw(skb) };
+        T::receive(owner, &port, SkbChain::from(skb));
+    }
+
+    /// # Safety
+    ///
+    /// `owner` must have come from `Arc::<T>::into_raw`, and the caller gives it away.
+    unsafe extern "C" fn release(owner: *mut bindings::wg_object) {
+        // SAFETY: By the contract.
+        drop(unsafe { Arc::from_raw(owner.cast::<T>()) });
+    }
+}
+
+/// What became of a packet given to [`send`].
+#[derive(Clone, Copy)]
+#[must_use]
+pub struct SendResult {
+    /// Whether it was handed to the IP layer; if not, why.
+    pub result: Result,
+    /// The local source of the endpoint is of no use any more: the caller should forget it
+    /// ([`Endpoint::clear_source`]). The cache is reset already.
+    pub source_lost: bool,
+}
+
+/// Sends `skb` as the payload of one datagram to `to`, on behalf of `dev`, whose transmit counters go
+/// up by the payload.
+///
+/// `cache` is that of the peer, `None` for messages to someone unknown; it must be reset when the
+/// endpoint or `mark` changes. `ds` is the DS field of the outer header, `mark` the firewall mark.
+///
+/// Process or BH context, not hard interrupts; may be entered again from within, when the route leads
+/// to another tunnel. C: `ip_route_output_flow`, `udp_tunnel_xmit_skb` and the IPv6 pendants.
+///
+/// Errors are `ENONET` (no socket of that family), `EDESTADDRREQ` (no endpoint), `EMSGSIZE` (no datagram
+/// is that large), `ENOMEM` and those of the route lookup; the packet is gone in any case.
+pub fn send(
+    port: &UdpPort,
+    dev: &NetDevice,
+    skb: SkBuff,
+    to: &Endpoint,
+    cache: Option<&DstCache>,
+    ds: u8,
+    mark: u32,
+) -> SendResult {
+    let mut source_lost = false;
+    // SAFETY: All pointers are valid for the call; the packet is given away.
+    let result = to_result(unsafe {
+        bindings::wg_udp_send(
+            port.ptr.as_ptr(),
+            dev.as_ptr(),
+            skb.into_raw(),
+            to.as_raw(),
+            cache.map_or(ptr::null_mut(), DstCache::as_ptr),
+            ds,
+            mark,
+            &mut source_lost,
+        )
+    });
+    SendResult {
+        result,
+        source_lost,
+    }
+}

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The nodes of a trie and where they live.
+
+use core::ops::Deref;
+
+use super::address::{Address, Prefix};
+use super::Value;
+
+/// No memory for a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AllocError;
+
+/// Where nodes live: something that makes shared pointers to immutable values.
+///
+/// In the kernel a counted box that is freed after an RCU grace period, on a host an `Arc`.
+pub trait Store: 'static {
+    /// A shared pointer. Cloning it neither allocates nor fails.
+    type Ptr<T: Send + Sync + 'static>: Deref<Target = T> + Clone + Send + Sync + 'static;
+
+    /// Moves a value into the store.
+    fn alloc<T: Send + Sync + 'static>(&self, value: T) -> Result<Self::Ptr<T>, AllocError>;
+}
+
+/// A subtree, if there is one.
+pub(super) type Link<A, V, S> = Option<<S as Store>::Ptr<Node<A, V, S>>>;
+
+/// A prefix, its value, and the longer prefixes that begin with it.
+///
+/// # Invariants
+///
+/// * Every prefix in `zero` and `one` is longer than `prefix` and begins with it; the bit that
+///   follows is 0 or 1, respectively.
+/// * Without a `value` both subtrees exist.
+pub(super) struct Node<A: Address, V: Value, S: Store> {
+    pub(super) prefix: Prefix<A>,
+    pub(super) value: Option<V>,
+    pub(super) zero: Link<A, V, S>,
+    pub(super) one: Link<A, V, S>,
+}
+
+impl<A: Address, V: Value, S: Store> Node<A, V, S> {
+    pub(super) fn leaf(prefix: Prefix<A>, value: V) -> Self {
+        Self {
+            prefix,
+            value: Some(value),
+            zero: None,
+            one: None,
+        }
+    }
+
+    /// The subtree for addresses with this bit after the prefix.
+    #[inline]
+    pub(super) fn child(&self, bit: bool) -> &Link<A, V, S> {
+        if bit {
+            &self.one
+        } else {
+            &self.zero
+        }
+    }
+
+    /// This node with another value.
+    pub(super) fn with_value(&self, value: Option<V>) -> Self {
+        Self {
+            prefix: self.prefix,
+            value,
+            zero: self.zero.clone(),
+            one: self.one.clone(),
+        }
+    }
+
+    /// This node with another subtree.
+    pub(super) fn with_child(&self, bit: bool, child: Link<A, V, S>) -> Self {
+        let (zero, one) = if bit {
+            (self.zero.clone(), child)
+        } else {
+            (child, self.one.clone())
+        };
+        Self {
+            prefix: self.prefix,
+            value: self.value.clone(),
+            zero,
+            one,
+        }
+    }
+}
