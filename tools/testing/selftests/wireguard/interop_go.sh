@@ -17,9 +17,10 @@ go_start() {
 	[[ -c /dev/net/tun ]] || modprobe tun 2> /dev/null || true
 	[[ -c /dev/net/tun ]] || { mkdir -p /dev/net; mknod /dev/net/tun c 10 200; }
 	mkdir -p /var/run/wireguard
+	rm -f "/var/run/wireguard/$1.sock"
 	on B wireguard-go -f "$1" > "$WORK/$1.log" 2>&1 &
 	wait_until 20 test -S "/var/run/wireguard/$1.sock"
-	wait_until 20 on B wg show "$1"
+	wait_until 20 on B wg show "$1" || { sed 's/^/# /' "$WORK/$1.log"; on B ip link; return 1; }
 }
 # address NS IF HOST NET: inside addresses 10.NET.0.HOST and fdNET::HOST, up.
 address() {
