@@ -21,7 +21,7 @@ MODULE ?= ours
 kbuild = $(MAKE) -C $(KDIR) M=$(CURDIR) $(if $(MO),MO=$(abspath $(MO)))
 rust_files = $$(git ls-files --cached --others --exclude-standard '*.rs')
 
-export MODULE SUITE
+export MODULE SUITE ROWS FRESH QUICK
 
 .PHONY: all
 all: modules
@@ -79,6 +79,11 @@ test-host:
 test-vm:
 	@qemu/test.sh vm
 
+# Both drivers side by side; ROWS="bulk rtt" for some of it.
+.PHONY: bench
+bench:
+	@bench/run.sh
+
 # A newer point release of the stock kernel, if there is one.
 .PHONY: update
 update:
@@ -91,5 +96,6 @@ help:
 	@echo "  make test-host       cargo test in the Debian 13 root"
 	@echo "  make test-vm         guest tests; SUITE=\"tunnel config\" MODULE=ours|stock|PATH KERNEL=7.2 ARCH=amd64"
 	@echo "  make fmt fmt-check clippy    Rust formatting and lints"
+	@echo "  make bench           our driver beside the C driver; ROWS=\"bulk rtt small\" MODULE=ours|PATH"
 	@echo "  make update          look for a newer stock kernel"
 	@echo "  WG_CACHE=DIR         where downloads and builds are kept"
