@@ -61,7 +61,7 @@ void wg_aead_seal(u8 *text, u32 len, u64 nonce, const u8 *key)
  * A single block would be computed by the generic code: asking for two gets the
  * vector code, which is faster even so.
  */
-bool wg_aead_open(u8 *text, u32 len, u64 nonce, const u8 *key)
+bool wg_aead_open(u8 *plain, const u8 *text, u32 len, u64 nonce, const u8 *key)
 {
 	u8 block[2 * WG_AEAD_BLOCK] = {};
 	u8 tag[WG_AEAD_TAG];
@@ -75,7 +75,7 @@ bool wg_aead_open(u8 *text, u32 len, u64 nonce, const u8 *key)
 	if (likely(authentic)) {
 		/* Word 12 counts the blocks. */
 		chacha.x[12] = 1;
-		chacha_crypt(&chacha, text, text, len, WG_CHACHA_ROUNDS);
+		chacha_crypt(&chacha, plain, text, len, WG_CHACHA_ROUNDS);
 	}
 	memzero_explicit(block, sizeof(block));
 	memzero_explicit(tag, sizeof(tag));

@@ -20,6 +20,7 @@
 #include <net/ip_tunnels.h>
 #include <net/rtnetlink.h>
 
+#include "pages.h"
 #include "wg_helpers.h"
 
 /* The private area of a device. */
@@ -408,4 +409,6 @@ void wg_link_unregister(void)
 	unregister_pm_notifier(&wg_pm_notifier);
 	rcu_barrier();
 	wg_ops = (struct wg_link_ops){};
+	/* No device, nothing to send. */
+	wg_pages_free();
 }
