@@ -191,11 +191,10 @@ def _sizes(w):
     end.handshake()
     end.alive()
     before = end.bytes(), w.stats("rx_packets", "tx_packets", *ERRORS)
-    filler = end.session.seal(bytes(160), counter=100)
+    filler = end.session.seal(bytes(208), counter=100)
     for kind in range(6):
         for size in range(0, 201):
-            end.send((struct.pack("<I", kind) + filler[4:])[:size] if kind != DATA else
-                     (filler[:size] if size != len(filler) else filler[:-1]))
+            end.send((struct.pack("<I", kind) + filler[4:])[:size])
     end.quiet(timeout=1.0)
     equal((end.bytes(), w.stats("rx_packets", "tx_packets", *ERRORS)), before, "counters")
     end.alive()
