@@ -134,21 +134,27 @@ pub(crate) fn xmit(device: &Device, mut skb: SkBuff) -> Result {
     }
     let mtu = skb.route_mtu(&device.netdev);
     skb.drop_dst();
-    let mut chain = match skb.segment(&device.netdev) {
-        Ok(chain) => chain,
+    let chain = match skb.gso(&device.netdev) {
+        // Stays whole until it is encrypted.
+        Some(gso) => {
+            note(&mut skb, mtu, gso.segments);
+            transmit(peer, skb.into(), usize::from(gso.segments));
+            return Ok(());
+        }
+        None => skb.segment(&device.netdev),
+    };
+    match chain {
+        Ok(mut chain) => {
+            chain.for_each_mut(|packet| note(packet, mtu, 1));
+            let messages = chain.len();
+            transmit(peer, chain, messages);
+            Ok(())
+        }
         Err((error, mut skb)) => {
             icmp::host_unreachable(&mut skb, &device.netdev);
-            return Err(refuse(device, Stat::TxSegment, error));
+            Err(refuse(device, Stat::TxSegment, error))
         }
-    };
-    chain.for_each_mut(|packet| {
-        packet.set_cb(Cb {
-            mtu,
-            ..Cb::default()
-        })
-    });
-    transmit(peer, chain);
-    Ok(())
+    }
 }
 
 fn refuse(device: &Device, why: Stat, error: Error) -> Error {
@@ -192,10 +198,7 @@ pub(crate) fn send_keepalive(peer: SharedRef<'_, Peer>) {
         match SkBuff::alloc(0, HEADROOM) {
             Ok(mut skb) => {
                 let mtu = peer.device().netdev.mtu();
-                skb.set_cb(Cb {
-                    mtu,
-                    ..Cb::default()
-                });
+                note(&mut skb, mtu, 1);
                 chain.push_back(skb);
                 let device = peer.device();
                 log::sending_keepalive(&device.netdev, peer.number(), &peer.endpoint());
