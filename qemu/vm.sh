@@ -101,29 +101,33 @@ run_layer() {
 		ln -s usr/lib "$work/tree/lib"
 		cp -rs "$("$WG_QEMU/image.sh" tree)/usr/lib/modules/$release/kernel" "$tree/kernel"
 		cp "$("$WG_QEMU/image.sh" tree)/usr/lib/modules/$release"/modules.{builtin,builtin.modinfo,order} "$tree/"
-		cp "$module" "$tree/updates/wireguard.ko"
+		# Without its debug information: ten megabytes less to boot with.
+		"${strip[@]}" -o "$tree/updates/wireguard.ko" "$module"
 		depmod -b "$work/tree" "$release"
 		cp -r "$tree"/modules.* "$tree/updates" "$root/usr/lib/modules/$release/"
 	fi
 	(cd "$root" && find . -print0 | cpio --null --create --format=newc --quiet --owner=0:0)
 }
 
-run_layer >"$work/run.cpio"
-cat "$base" "$modules" "$work/run.cpio" >"$work/initrd"
-
-kernel_args="panic=-1 rdinit=/init log_buf_len=8M mitigations=off"
 case $WG_ARCH in
 amd64)
 	qemu=(qemu-system-x86_64)
 	console=ttyS0
+	strip=(strip --strip-debug)
 	cpu=max machine=q35
 	;;
 arm64)
 	qemu=(qemu-system-aarch64)
 	console=ttyAMA0
+	strip=(aarch64-linux-gnu-strip --strip-debug)
 	cpu=max,pauth-impdef=on machine=virt
 	;;
 esac
+
+run_layer >"$work/run.cpio"
+cat "$base" "$modules" "$work/run.cpio" >"$work/initrd"
+
+kernel_args="panic=-1 rdinit=/init log_buf_len=8M mitigations=off"
 
 common=(-nodefaults -no-user-config -display none -no-reboot -m "$mem" -kernel "$vmlinuz")
 
