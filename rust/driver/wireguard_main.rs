@@ -7,6 +7,14 @@
 //! [`allowed_ips`], [`handshake`], [`timers`], [`tx`] and [`rx`] (the data path).
 #![crate_name = "wireguard"]
 #![forbid(unsafe_code)]
+#![deny(
+    clippy::arithmetic_side_effects,
+    clippy::as_conversions,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used
+)]
 
 mod allowed_ips;
 mod config;

@@ -172,10 +172,11 @@ impl<F: Family> Registration<F> {
             do_cmd: F::SET_COMMAND,
         };
         try_pin_init!(Self {
-            // SAFETY: `slot` is memory for a family that will not move. What `desc` points to is static:
-            // name, policies, functions, and the module that owns them.
             family <- Opaque::try_ffi_init(move |slot| {
-                to_result(unsafe { bindings::wg_genl_register(slot, &desc) })
+                // SAFETY: `slot` is memory for a family that will not move. What `desc` points to is
+                // static: name, policies, functions, and the module that owns them.
+                let errno = unsafe { bindings::wg_genl_register(slot, &desc) };
+                to_result(errno)
             }),
             _pin: PhantomPinned,
             _family: PhantomData,

@@ -19,8 +19,8 @@ pub enum CryptoError {
 
 /// Cryptographic primitives.
 ///
-/// In the kernel this is `lib/crypto`; in tests it is [`crate::rustcrypto`]. All methods may be
-/// called from any context in which the provider works; none sleeps or allocates.
+/// In the kernel this is `lib/crypto`; on the host it is behind the feature `rustcrypto`. Methods
+/// may be called in any context in which the provider works; none sleeps or allocates.
 pub trait Crypto {
     /// BLAKE2s-256 of the concatenation of `parts`, without a key.
     fn hash(&self, parts: &[&[u8]], out: &mut [u8; 32]);

@@ -12,6 +12,10 @@
 //! The states between are types: what came with an initiation can answer it once and is then gone,
 //! and only a sent initiation can read a response. A message that fails leaves everything as it
 //! was; with one exception: the time stamp of an initiation, once authenticated, is remembered.
+//!
+//! The big steps are not inlined into each other: kernel stacks are small, and the frames are
+//! needed one after another. A handshake wants process context and up to 3 KiB of stack, plus what
+//! the provider needs.
 
 mod handshake;
 mod initiator;

@@ -128,12 +128,7 @@ impl<S: AsMut<[Slot]>> RateLimiter<S> {
     fn set(slots: &mut [Slot], hash: u64) -> impl Iterator<Item = &mut Slot> {
         let sets = u64::try_from(slots.len().div_ceil(WAYS)).unwrap_or(u64::MAX);
         let set = hash.checked_rem(sets).unwrap_or(0);
-        let set = usize::try_from(set).unwrap_or(0);
-        let first = set.saturating_mul(WAYS);
-        slots
-            .get_mut(first..)
-            .unwrap_or_default()
-            .iter_mut()
-            .take(WAYS)
+        let first = usize::try_from(set).unwrap_or(0).saturating_mul(WAYS);
+        slots.iter_mut().skip(first).take(WAYS)
     }
 }

@@ -309,7 +309,7 @@ unsafe extern "C" fn counter_name<T: Driver>(index: u32) -> *const kernel::ffi::
     usize::try_from(index)
         .ok()
         .and_then(T::counter_name)
-        .map_or(ptr::null(), |name| name.as_ptr().cast())
+        .map_or(ptr::null(), |name| name.as_char_ptr())
 }
 
 /// # Safety

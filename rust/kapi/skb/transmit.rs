@@ -108,9 +108,8 @@ impl SkBuff {
     pub fn segment(self, dev: &NetDevice) -> Result<SkbChain, (Error, SkBuff)> {
         let mut head = ptr::null_mut();
         // SAFETY: Both are valid, and the packet is ours; on success the helper took our reference.
-        let result =
-            to_result(unsafe { bindings::wg_skb_segment(self.as_ptr(), dev.as_ptr(), &mut head) });
-        match (result, NonNull::new(head)) {
+        let errno = unsafe { bindings::wg_skb_segment(self.as_ptr(), dev.as_ptr(), &mut head) };
+        match (to_result(errno), NonNull::new(head)) {
             (Ok(()), Some(head)) => {
                 let _ = self.into_raw();
                 // SAFETY: On success `head` is a list of packets, linked by `next`, owned by us.

@@ -149,7 +149,7 @@ impl Handshake {
     /// After an error `local` is not in use, and a handshake of our own is still in flight.
     pub fn respond(
         &mut self,
-        initiation: ReceivedInitiation,
+        mut initiation: ReceivedInitiation,
         identity: &StaticIdentity,
         local: Index,
         now: Instant,

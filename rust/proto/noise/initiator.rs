@@ -17,6 +17,7 @@ pub(super) struct InitiationSent {
 
 impl InitiationSent {
     /// Makes an initiation to `remote`; `static_static` is the secret shared with it.
+    #[inline(never)]
     pub(super) fn new(
         identity: &StaticIdentity,
         remote: &PublicKey,
@@ -64,6 +65,7 @@ impl InitiationSent {
     }
 
     /// Reads the response. A forged one must not end the wait for the true one, so `self` stays.
+    #[inline(never)]
     pub(super) fn read_response(
         &self,
         identity: &StaticIdentity,

@@ -20,6 +20,7 @@ pub struct ReceivedInitiation {
 
 impl ReceivedInitiation {
     /// Decrypts the sender's static key. The authenticators have been checked before.
+    #[inline(never)]
     pub fn open(
         message: &Initiation,
         identity: &StaticIdentity,
@@ -50,11 +51,12 @@ impl ReceivedInitiation {
     }
 
     /// Decrypts the time stamp, which proves that the sender is who it claims to be.
+    #[inline(never)]
     pub(super) fn authenticate(
-        mut self,
+        &mut self,
         static_static: &SharedSecret,
         crypto: &impl Crypto,
-    ) -> Result<(AuthenticInitiation, Tai64n), HandshakeError> {
+    ) -> Result<(AuthenticInitiation<'_>, Tai64n), HandshakeError> {
         let key = self.state.mix_dh_key(static_static, crypto);
         let mut timestamp = [0; Tai64n::LEN];
         self.state
@@ -65,10 +67,11 @@ impl ReceivedInitiation {
 }
 
 /// An initiation that its sender has made, now or earlier. Can be answered once.
-pub(super) struct AuthenticInitiation(ReceivedInitiation);
+pub(super) struct AuthenticInitiation<'a>(&'a mut ReceivedInitiation);
 
-impl AuthenticInitiation {
+impl AuthenticInitiation<'_> {
     /// Makes the response, and the session that it begins.
+    #[inline(never)]
     pub(super) fn respond(
         self,
         psk: &PresharedKey,
@@ -76,21 +79,21 @@ impl AuthenticInitiation {
         rng: &mut impl Rng,
         crypto: &impl Crypto,
     ) -> Result<(Response, Session), HandshakeError> {
-        let ReceivedInitiation {
+        let Self(ReceivedInitiation {
             remote,
             ephemeral: remote_ephemeral,
             sender,
-            mut state,
+            state,
             ..
-        } = self.0;
+        }) = self;
         let ephemeral = PrivateKey::random(rng);
         let ephemeral_public = crypto.public_key(&ephemeral);
         state.mix_ephemeral(&ephemeral_public, crypto);
         let dh = crypto
-            .dh(&ephemeral, &remote_ephemeral)
+            .dh(&ephemeral, remote_ephemeral)
             .map_err(HandshakeError::dh)?;
         state.mix_dh(&dh, crypto);
-        let dh = crypto.dh(&ephemeral, &remote).map_err(HandshakeError::dh)?;
+        let dh = crypto.dh(&ephemeral, remote).map_err(HandshakeError::dh)?;
         state.mix_dh(&dh, crypto);
         let key = state.mix_psk(psk, crypto);
         let mut empty = Sealed::ZERO;
@@ -101,12 +104,12 @@ impl AuthenticInitiation {
         let session = Session {
             role: Role::Responder,
             local,
-            remote: sender,
+            remote: *sender,
             send,
             receive,
         };
         Ok((
-            Response::new(local, sender, ephemeral_public, empty),
+            Response::new(local, *sender, ephemeral_public, empty),
             session,
         ))
     }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! The running state of a handshake that both ends compute: chaining key and transcript hash.
+//!
+//! Steps are not inlined: kernel stacks are small, and the frames are needed one after another.
 
 use crate::constants::{CONSTRUCTION, IDENTIFIER};
 use crate::crypto::{wipe, Crypto, CryptoError};
@@ -41,6 +43,7 @@ impl Symmetric {
     }
 
     /// Adds an ephemeral key. Because of the preshared key it also goes into the chaining key.
+    #[inline(never)]
     pub(super) fn mix_ephemeral(&mut self, key: &PublicKey, crypto: &impl Crypto) {
         self.mix_hash(key.as_bytes(), crypto);
         let secret = self.extract(key.as_bytes(), crypto);
@@ -48,12 +51,14 @@ impl Symmetric {
     }
 
     /// Adds a Diffie-Hellman after which nothing is encrypted.
+    #[inline(never)]
     pub(super) fn mix_dh(&mut self, dh: &SharedSecret, crypto: &impl Crypto) {
         let secret = self.extract(dh.as_bytes(), crypto);
         expand(&secret, [self.chaining.as_mut_bytes()], crypto);
     }
 
     /// Adds a Diffie-Hellman and returns the key for the field that follows.
+    #[inline(never)]
     pub(super) fn mix_dh_key(&mut self, dh: &SharedSecret, crypto: &impl Crypto) -> SymmetricKey {
         let mut key = SymmetricKey::zeroed();
         let secret = self.extract(dh.as_bytes(), crypto);
@@ -66,6 +71,7 @@ impl Symmetric {
     }
 
     /// Adds the preshared key and returns the key for the field that follows.
+    #[inline(never)]
     pub(super) fn mix_psk(&mut self, psk: &PresharedKey, crypto: &impl Crypto) -> SymmetricKey {
         let mut key = SymmetricKey::zeroed();
         let mut tau = [0; 32];
@@ -106,8 +112,8 @@ impl Symmetric {
         Ok(())
     }
 
-    /// The keys of the session: the initiator's sending key, then the responder's.
-    pub(super) fn split(self, crypto: &impl Crypto) -> (SymmetricKey, SymmetricKey) {
+    /// Ends the handshake. The keys of the session: the initiator's sending key, then the responder's.
+    pub(super) fn split(&self, crypto: &impl Crypto) -> (SymmetricKey, SymmetricKey) {
         let mut initiator = SymmetricKey::zeroed();
         let mut responder = SymmetricKey::zeroed();
         let secret = self.extract(&[], crypto);

@@ -17,9 +17,10 @@ go_start() {
 	[[ -c /dev/net/tun ]] || modprobe tun 2> /dev/null || true
 	[[ -c /dev/net/tun ]] || { mkdir -p /dev/net; mknod /dev/net/tun c 10 200; }
 	mkdir -p /var/run/wireguard
+	rm -f "/var/run/wireguard/$1.sock"
 	on B wireguard-go -f "$1" > "$WORK/$1.log" 2>&1 &
 	wait_until 20 test -S "/var/run/wireguard/$1.sock"
-	wait_until 20 on B wg show "$1"
+	wait_until 20 on B wg show "$1" || { sed 's/^/# /' "$WORK/$1.log"; on B ip link; return 1; }
 }
 # address NS IF HOST NET: inside addresses 10.NET.0.HOST and fdNET::HOST, up.
 address() {
@@ -96,11 +97,12 @@ t_forced_rekey() {
 	local first
 	underlay
 	join we 4 77 wg0 "$GO" 1001 1002
-	on A ping -q -i 0.05 -c 100 -W 2 10.77.0.2 > "$WORK/ping" &
 	first=$(peer_field A wg0 "$G_PUB" 5)
 	sleep 1.1
 	on A ip link set wg0 down
 	on A ip link set wg0 up
+	# IPv6 addresses went with the link.
+	on A ip addr add fd77::1/64 dev wg0 nodad
 	pings A 10.77.0.2 1
 	wait_until 10 has_handshake A wg0 "$G_PUB" "$first"
 	exchange 77 262144

@@ -9,4 +9,4 @@ modprobe wireguard 2> /dev/null
 export PYTHONDONTWRITEBYTECODE=1 PYTHONPATH="$dir"
 # A /sys that shows the new network namespace.
 # shellcheck disable=SC2016
-exec unshare --net --mount sh -c 'mount -t sysfs sysfs /sys && exec python3 "$1"' sh "$dir/protocol_cases.py"
+exec unshare --net --mount bash -c 'mount -t sysfs sysfs /sys && exec python3 "$1"' bash "$dir/protocol_cases.py"

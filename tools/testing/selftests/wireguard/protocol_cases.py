@@ -250,7 +250,7 @@ def _window(w):
     equal(end.accepted(s, [20000, 20000 - 8128, 20000 - 8128, 20000 - 8129, 20000 - 8127, 10, 11], 20001),
           [20000, 20000 - 8128, 20000 - 8127], "edge of the window")
     equal(end.accepted(s, [20001 - 8128, 20001 - 8127, 20001 - 8126, 20000, 19999], 20002),
-          [20001 - 8126, 19999], "one further")
+          [20001 - 8127, 20001 - 8126, 19999], "one further")
     # A jump beyond the window forgets nothing that it must keep.
     equal(end.accepted(s, [10**6, 20002, 10**6 - 64, 10**6 - 64, 10**6 - 8128], 10**6 + 1),
           [10**6, 10**6 - 64, 10**6 - 8128], "after a jump")
