@@ -134,7 +134,7 @@ common=(-nodefaults -no-user-config -display none -no-reboot -m "$mem" -kernel "
 # KVM counts only if it boots this kernel: there are machines whose /dev/kvm
 # does not run a stock guest. Asked once per boot of this machine.
 kvm_works() {
-	local answer rc=0
+	local answer
 	[[ -w /dev/kvm && $WG_ARCH == "$(dpkg --print-architecture)" && -z ${WG_NO_KVM:-} ]] || return 1
 	answer=$WG_CACHE/kvm-$(cat /proc/sys/kernel/random/boot_id)-$release
 	if [[ ! -s $answer ]]; then
@@ -146,12 +146,17 @@ kvm_works() {
 		(cd "$work/probe" && cpio -idu --quiet usr/bin/busybox <"$base" && cp usr/bin/busybox bin/ &&
 			rm -r usr && mknod dev/console c 5 1 &&
 			find . | cpio --create --format=newc --quiet) >"$work/probe.cpio"
-		timeout -k 2 20 "${qemu[@]}" "${common[@]}" -machine "$machine" -accel kvm -cpu host -initrd "$work/probe.cpio" \
-			-append "console=$console panic=-1" -serial "file:$work/probe.out" >/dev/null 2>&1 </dev/null || rc=$?
+		# In a subshell, so that nothing is said when QEMU aborts.
+		(
+			timeout -k 2 20 "${qemu[@]}" "${common[@]}" -machine "$machine" -accel kvm -cpu host \
+				-initrd "$work/probe.cpio" -append "console=$console panic=-1" \
+				-serial "file:$work/probe.out" </dev/null || exit 1
+		) >/dev/null 2>&1 || true
 		if grep -aq probe-booted "$work/probe.out" 2>/dev/null; then
 			printf 'yes\n' >"$answer"
 		else
 			printf 'no\n' >"$answer"
+			note "KVM does not run this kernel here: the machine is emulated, which is slower"
 		fi
 	fi
 	[[ $(<"$answer") == yes ]]
