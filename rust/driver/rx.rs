@@ -69,6 +69,7 @@ impl<'g> Reception<'g> {
         let Some(size) = skb.train_size() else {
             return self.single(skb, &outer);
         };
+        self.device.count(Stat::RxTrains);
         let mut offset: usize = 0;
         while let Some(rest) = skb.len().checked_sub(offset).filter(|rest| *rest != 0) {
             let len = rest.min(size.get());

@@ -2,7 +2,8 @@
 
 //! The way of a packet out.
 //!
-//! `xmit` finds the peer, cuts up GSO packets and adds the packets to the peer's queue. Whoever
+//! `xmit` finds the peer and adds the packet to the peer's queue; a GSO packet stays whole until
+//! it is encrypted, and its messages leave as UDP GSO packets. Whoever
 //! adds to a queue that nobody works on becomes its *driver*: it takes all there is as one batch,
 //! reserves counters for it, encrypts and sends it, and looks again. So the work runs at once on
 //! the CPU that has the data, the messages of a peer leave in the order of their counters, and no
@@ -134,7 +135,12 @@ pub(crate) fn xmit(device: &Device, mut skb: SkBuff) -> Result {
     }
     let mtu = skb.route_mtu(&device.netdev);
     skb.drop_dst();
-    let chain = match skb.gso(&device.netdev) {
+    let gso = if device.may_send_trains() {
+        skb.gso(&device.netdev)
+    } else {
+        None
+    };
+    let chain = match gso {
         // Stays whole until it is encrypted.
         Some(gso) => {
             note(&mut skb, mtu, gso.segments);
@@ -368,10 +374,11 @@ pub(crate) fn send_messages(peer: &Peer, messages: SkbChain) -> bool {
             Ok(()) => {
                 sent = true;
                 peer.sent_bytes(bytes);
-                // The stack has counted a packet.
-                let more = u64::try_from(count.saturating_sub(1)).unwrap_or(0);
-                if more != 0 {
-                    device.netdev.tstats_tx(more, 0);
+                if let Some(more) = count.checked_sub(1).filter(|more| *more != 0) {
+                    // The stack has counted one packet.
+                    device.netdev.tstats_tx(u64::try_from(more).unwrap_or(0), 0);
+                    device.count(Stat::TxTrains);
+                    device.count_many(Stat::TxTrainMessages, count);
                 }
             }
             Err(_) => device.count_many(Stat::TxSend, count),
