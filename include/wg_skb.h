@@ -73,7 +73,7 @@ u32 wg_skb_messages(const struct sk_buff *skb);
 u32 wg_skb_train_size(const struct sk_buff *skb);
 bool wg_skb_read_at(const struct sk_buff *skb, u32 offset, u8 *to, u32 len);
 struct sk_buff *wg_skb_extract(const struct sk_buff *skb, u32 offset, u32 len);
-struct sk_buff *wg_skb_open_at(const struct sk_buff *skb, u32 offset, u32 len, u32 header_len,
+struct sk_buff *wg_skb_open_at(struct sk_buff *skb, u32 offset, u32 len, u32 header_len,
 			       u64 nonce, const u8 *key);
 
 bool wg_skb_udp_payload(struct sk_buff *skb, struct wg_endpoint *from, u8 *ds);

@@ -73,7 +73,7 @@ impl<'g> Reception<'g> {
         let mut offset: usize = 0;
         while let Some(rest) = skb.len().checked_sub(offset).filter(|rest| *rest != 0) {
             let len = rest.min(size.get());
-            self.car(&skb, offset, len, &outer);
+            self.car(&mut skb, offset, len, &outer);
             offset = offset.saturating_add(len);
         }
         skb.consume();
@@ -100,7 +100,7 @@ impl<'g> Reception<'g> {
     }
 
     /// The datagram that is `len` bytes of a train from `offset` on.
-    fn car(&mut self, train: &SkBuff, offset: usize, len: usize, outer: &Outer) {
+    fn car(&mut self, train: &mut SkBuff, offset: usize, len: usize, outer: &Outer) {
         match train.read_at(offset).and_then(|head| kind(&head, len)) {
             Some(Kind::Data(header)) => {
                 let Some(keypair) = self.keypair(header.receiver()) else {

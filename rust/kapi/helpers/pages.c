@@ -11,7 +11,7 @@
 
 #include "pages.h"
 
-#define WG_PAGES 8
+#define WG_PAGES 32
 
 struct wg_pages {
 	struct page *pages[WG_PAGES];

@@ -36,13 +36,17 @@ struct sk_buff *wg_skb_extract(const struct sk_buff *skb, u32 offset, u32 len)
 	return copy;
 }
 
-/* Where this part of the data lies, if it is in one piece. */
-static const u8 *wg_skb_piece(const struct sk_buff *skb, u32 offset, u32 len)
+/*
+ * Where this part of the data lies, if it is in one piece; ahead is how much of
+ * the data before it is in the same piece.
+ */
+static u8 *wg_skb_piece(const struct sk_buff *skb, u32 offset, u32 len, u32 *ahead)
 {
 	const struct skb_shared_info *info = skb_shinfo(skb);
 	u32 start = skb_headlen(skb);
 	int i;
 
+	*ahead = offset;
 	if (offset + len <= start)
 		return skb->data + offset;
 	if (offset < start || !skb_frags_readable(skb))
@@ -54,7 +58,8 @@ static const u8 *wg_skb_piece(const struct sk_buff *skb, u32 offset, u32 len)
 		if (offset < end) {
 			if (offset + len > end || PageHighMem(skb_frag_page(frag)))
 				return NULL;
-			return (const u8 *)skb_frag_address(frag) + (offset - start);
+			*ahead = offset - start;
+			return (u8 *)skb_frag_address(frag) + *ahead;
 		}
 		start = end;
 	}
@@ -64,13 +69,14 @@ static const u8 *wg_skb_piece(const struct sk_buff *skb, u32 offset, u32 len)
 /*
  * Opens the message at this part of the data into a packet of its own, which is
  * the only copy that is made. NULL if it is not authentic or memory is short.
+ * What was before the text of the message may be lost, if nobody else sees it.
  */
-struct sk_buff *wg_skb_open_at(const struct sk_buff *skb, u32 offset, u32 len, u32 header_len,
+struct sk_buff *wg_skb_open_at(struct sk_buff *skb, u32 offset, u32 len, u32 header_len,
 			       u64 nonce, const u8 *key)
 {
 	struct sk_buff *opened;
-	const u8 *text;
-	u32 text_len;
+	u32 text_len, ahead;
+	u8 *text;
 	bool authentic;
 
 	if (len > skb->len || offset > skb->len - len || len < WG_AEAD_TAG ||
@@ -83,13 +89,18 @@ struct sk_buff *wg_skb_open_at(const struct sk_buff *skb, u32 offset, u32 len, u
 	if (unlikely(!opened))
 		return NULL;
 	skb_put(opened, text_len + WG_AEAD_TAG);
-	text = wg_skb_piece(skb, offset, text_len + WG_AEAD_TAG);
+	text = wg_skb_piece(skb, offset, text_len + WG_AEAD_TAG, &ahead);
 	if (unlikely(!text)) {
 		text = opened->data;
 		if (skb_copy_bits(skb, offset, opened->data, opened->len))
 			goto err;
 	}
-	authentic = wg_aead_open(opened->data, text, text_len, nonce, key);
+	BUILD_BUG_ON(NET_SKB_PAD < WG_AEAD_BLOCK);
+	if (text != opened->data && ahead >= WG_AEAD_BLOCK && !skb_cloned(skb) &&
+	    !skb_has_shared_frag(skb))
+		authentic = wg_aead_open_folded(opened->data, text, text_len, nonce, key);
+	else
+		authentic = wg_aead_open(opened->data, text, text_len, nonce, key);
 	if (unlikely(!authentic))
 		goto err;
 	skb_trim(opened, text_len);

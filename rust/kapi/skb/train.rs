@@ -37,10 +37,12 @@ impl SkBuff {
     }
 
     /// As [`Self::open`], for the message in `len` bytes of data from `offset` on: the plaintext
-    /// comes as a packet of its own, and this one stays as it is. `None` if it is not authentic,
-    /// too short, or memory is short.
+    /// comes as a packet of its own. `None` if it is not authentic, too short, or memory is short.
+    ///
+    /// What is before the text is arbitrary afterwards: open the messages of a train in order.
+    /// Memory that others may see (clones, fragments of files) is never written.
     pub fn open_at(
-        &self,
+        &mut self,
         offset: usize,
         len: usize,
         header_len: usize,
