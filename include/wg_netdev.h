@@ -26,6 +26,10 @@ struct wg_link_ops {
 	/* The index-th of the driver's own counters; NULL behind the last. */
 	const char *(*counter_name)(u32 index);
 	u64 (*counter)(struct wg_object *object, u32 index);
+	/* The same for switches, one bit each. */
+	const char *(*switch_name)(u32 index);
+	u32 (*switches)(struct wg_object *object);
+	void (*set_switches)(struct wg_object *object, u32 on);
 };
 
 /* Sizes in bytes that decide MTU and room around a packet. */

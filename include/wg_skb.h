@@ -58,6 +58,24 @@ int wg_skb_segment(struct sk_buff *skb, struct net_device *dev, struct sk_buff *
 int wg_skb_checksum_complete(struct sk_buff *skb);
 int wg_skb_seal(struct sk_buff *skb, const u8 *header, u32 pad, u64 nonce, const u8 *key);
 
+/* How a GSO packet divides: segments, bytes of each but the last, bytes of the last. */
+struct wg_gso_info {
+	u32 messages;
+	u32 full;
+	u32 last;
+};
+
+bool wg_skb_gso_info(struct sk_buff *skb, struct net_device *dev, struct wg_gso_info *info);
+int wg_skb_seal_gso(struct sk_buff *skb, struct net_device *dev, const u8 *header, u32 full_text,
+		    u32 last_text, u64 nonce, const u8 *key, struct sk_buff **head);
+u32 wg_skb_messages(const struct sk_buff *skb);
+
+u32 wg_skb_train_size(const struct sk_buff *skb);
+bool wg_skb_read_at(const struct sk_buff *skb, u32 offset, u8 *to, u32 len);
+struct sk_buff *wg_skb_extract(const struct sk_buff *skb, u32 offset, u32 len);
+struct sk_buff *wg_skb_open_at(struct sk_buff *skb, u32 offset, u32 len, u32 header_len,
+			       u64 nonce, const u8 *key);
+
 bool wg_skb_udp_payload(struct sk_buff *skb, struct wg_endpoint *from, u8 *ds);
 bool wg_skb_pull_check(struct sk_buff *skb, u32 len);
 struct sk_buff *wg_skb_open(struct sk_buff *skb, u32 header_len, u64 nonce, const u8 *key,

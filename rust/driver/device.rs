@@ -71,6 +71,8 @@ pub(crate) struct Device {
     fwmark: Atomic<i32>,
     /// Whether the interface is up, for readers without the configuration lock.
     running: Atomic<i32>,
+    /// Whether messages may leave as UDP GSO packets: the switch `udp-gso`.
+    send_trains: Atomic<i32>,
     /// Peers whose memory is not yet free.
     pub(crate) live_peers: Atomic<i32>,
     /// Received handshake messages and what guards against floods of them.
@@ -107,6 +109,12 @@ impl Device {
     #[inline]
     pub(crate) fn is_running(&self) -> bool {
         self.running.load(Relaxed) != 0
+    }
+
+    /// Whether messages may leave as UDP GSO packets. Any context.
+    #[inline]
+    pub(crate) fn may_send_trains(&self) -> bool {
+        self.send_trains.load(Relaxed) != 0
     }
 
     /// The mark of outgoing packets. Any context.
@@ -203,6 +211,7 @@ impl netdev::Driver for Device {
                 allowed_ips: AllowedIps::new(),
                 fwmark: Atomic::new(0),
                 running: Atomic::new(0),
+                send_trains: Atomic::new(1),
                 live_peers: Atomic::new(0),
                 handshakes <- Handshakes::new(),
                 kex,
@@ -291,6 +300,18 @@ impl netdev::Driver for Device {
 
     fn counter(this: &Self, index: usize) -> u64 {
         this.counters.sum(index)
+    }
+
+    fn switch_name(index: usize) -> Option<&'static CStr> {
+        (index == 0).then_some(c"udp-gso")
+    }
+
+    fn switches(this: &Self) -> u32 {
+        u32::from(this.may_send_trains())
+    }
+
+    fn set_switches(this: &Self, on: u32) {
+        this.send_trains.store(i32::from(on & 1 != 0), Relaxed);
     }
 }
 

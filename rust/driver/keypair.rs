@@ -176,7 +176,11 @@ impl Keypair {
     /// Seen before, too old to tell, or beyond the last that may be used.
     #[inline]
     pub(crate) fn accept(&self, counter: u64) -> Result<(), ReplayError> {
-        self.window.lock().check_and_update(counter)
+        let mut window = self.window.lock();
+        if rules::may_receive(window.next(), Duration::ZERO).is_err() {
+            return Err(ReplayError::Exhausted);
+        }
+        window.check_and_update(counter)
     }
 
     fn age(&self, now: Instant) -> Duration {

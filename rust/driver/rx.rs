@@ -2,9 +2,10 @@
 
 //! The way of a packet in.
 //!
-//! Datagrams come as chains from the UDP sockets, in softirq. Handshake messages go to a worker;
-//! data is decrypted here and now, on the CPU that has it in its cache. A *run* of messages of one
-//! keypair costs one lookup, one endpoint comparison and one timer event.
+//! Datagrams come from the UDP sockets in softirq, alone or as *trains* of one sender that were put
+//! together on the way. Handshake messages go to a worker; data is decrypted here and now, on the
+//! CPU that has it in its cache. A *run* of messages under one keypair costs one lookup, one
+//! endpoint comparison and one timer event.
 
 use kernel::sync::ArcBorrow;
 use wg_kapi::{
@@ -33,109 +34,146 @@ use crate::{
 /// Takes datagrams from a socket. Softirq.
 pub(crate) fn receive(device: ArcBorrow<'_, Device>, chain: SkbChain) {
     let guard = rcu::read_lock();
-    let mut run: Option<Run<'_>> = None;
-    let mut handshakes = false;
-    for mut skb in chain {
-        let Some(outer) = skb.udp_payload() else {
-            device.count(Stat::RxMalformed);
-            continue;
-        };
-        match sort(&mut skb) {
-            Sorted::Data(index, counter) => {
-                if run.as_ref().is_none_or(|run| run.keypair.local() != index) {
-                    if let Some(run) = run.take() {
-                        run.finish();
-                    }
-                    run = Run::begin(&device, index, &guard);
-                }
-                match &mut run {
-                    Some(run) => run.take(&device, skb, &outer, counter, &guard),
-                    None => device.count(Stat::RxNoKeypair),
-                }
-            }
-            Sorted::Handshake => {
-                device.queue_handshake(skb, &outer);
-                handshakes = true;
-            }
-            Sorted::Malformed => {
-                log::invalid_message(&device.netdev, &outer.from);
-                device.count(Stat::RxMalformed);
-            }
-        }
+    let mut reception = Reception {
+        device: &device,
+        guard: &guard,
+        run: None,
+        delivery: SkbChain::new(),
+        handshakes: false,
+    };
+    for skb in chain {
+        reception.take(skb);
     }
-    if let Some(run) = run {
-        run.finish();
-    }
-    if handshakes {
+    if reception.finish() {
         Device::process_handshakes(device);
     }
 }
 
-enum Sorted {
-    Data(Index, u64),
-    Handshake,
-    Malformed,
+/// What a batch of datagrams has come to so far.
+struct Reception<'g> {
+    device: &'g Device,
+    guard: &'g rcu::Guard,
+    run: Option<Run<'g>>,
+    /// Inner packets for the network stack.
+    delivery: SkbChain,
+    /// Whether there is work for the handshake worker.
+    handshakes: bool,
 }
 
-/// What a UDP payload is, by its size and first words (contract V1).
-fn sort(skb: &mut SkBuff) -> Sorted {
-    let length = skb.len();
-    match skb.header().and_then(|head| kind(head, length)) {
-        Some(Kind::Data(header)) => Sorted::Data(header.receiver(), header.counter().0),
-        Some(Kind::Handshake) => Sorted::Handshake,
-        None => Sorted::Malformed,
-    }
-}
-
-/// Messages under one keypair that came together.
-struct Run<'g> {
-    keypair: SharedRef<'g, Keypair>,
-    /// Where the last authentic message came from.
-    endpoint: Option<Endpoint>,
-    /// Whether one of them had a packet inside.
-    data: bool,
-}
-
-impl<'g> Run<'g> {
-    /// A run under our keypair `index`, if there is one.
-    fn begin(device: &Device, index: Index, guard: &'g rcu::Guard) -> Option<Self> {
-        let keypair = device.keypairs.get(&index.0, guard)?;
-        Some(Self {
-            keypair,
-            endpoint: None,
-            data: false,
-        })
+impl<'g> Reception<'g> {
+    /// Takes one datagram, or a train of them.
+    fn take(&mut self, mut skb: SkBuff) {
+        let Some(outer) = skb.udp_payload() else {
+            return self.device.count(Stat::RxMalformed);
+        };
+        let Some(size) = skb.train_size() else {
+            return self.single(skb, &outer);
+        };
+        self.device.count(Stat::RxTrains);
+        let mut offset: usize = 0;
+        while let Some(rest) = skb.len().checked_sub(offset).filter(|rest| *rest != 0) {
+            let len = rest.min(size.get());
+            self.car(&mut skb, offset, len, &outer);
+            offset = offset.saturating_add(len);
+        }
+        skb.consume();
     }
 
-    /// Decrypts one message and delivers what is in it.
-    fn take(
-        &mut self,
-        device: &Device,
-        mut skb: SkBuff,
-        outer: &Outer,
-        counter: u64,
-        guard: &rcu::Guard,
-    ) {
-        let keypair = self.keypair;
+    /// A datagram that came alone.
+    fn single(&mut self, mut skb: SkBuff, outer: &Outer) {
+        let len = skb.len();
+        match skb.header().and_then(|head| kind(head, len)) {
+            Some(Kind::Data(header)) => {
+                let Some(keypair) = self.keypair(header.receiver()) else {
+                    return;
+                };
+                let counter = header.counter().0;
+                if skb.open(DataHeader::LEN, counter, keypair.receiving_key()) {
+                    self.opened(skb, len, counter, outer);
+                } else {
+                    self.device.count(Stat::RxDecrypt);
+                }
+            }
+            Some(Kind::Handshake) => self.handshake(skb, outer),
+            None => self.malformed(outer),
+        }
+    }
+
+    /// The datagram that is `len` bytes of a train from `offset` on.
+    fn car(&mut self, train: &mut SkBuff, offset: usize, len: usize, outer: &Outer) {
+        match train.read_at(offset).and_then(|head| kind(&head, len)) {
+            Some(Kind::Data(header)) => {
+                let Some(keypair) = self.keypair(header.receiver()) else {
+                    return;
+                };
+                let counter = header.counter().0;
+                let key = keypair.receiving_key();
+                match train.open_at(offset, len, DataHeader::LEN, counter, key) {
+                    Some(skb) => self.opened(skb, len, counter, outer),
+                    None => self.device.count(Stat::RxDecrypt),
+                }
+            }
+            Some(Kind::Handshake) => match train.extract(offset, len) {
+                Some(skb) => self.handshake(skb, outer),
+                None => self.device.count(Stat::NoMemory),
+            },
+            None => self.malformed(outer),
+        }
+    }
+
+    fn handshake(&mut self, skb: SkBuff, outer: &Outer) {
+        self.device.queue_handshake(skb, outer);
+        self.handshakes = true;
+    }
+
+    fn malformed(&self, outer: &Outer) {
+        log::invalid_message(&self.device.netdev, &outer.from);
+        self.device.count(Stat::RxMalformed);
+    }
+
+    /// The keypair that we call `index`, if it may still receive. Ends the run of another.
+    fn keypair(&mut self, index: Index) -> Option<SharedRef<'g, Keypair>> {
+        let device = self.device;
+        if self
+            .run
+            .as_ref()
+            .is_none_or(|run| run.keypair.local() != index)
+        {
+            if let Some(run) = self.run.take() {
+                run.finish(device);
+            }
+            match device.keypairs.get(&index.0, self.guard) {
+                Some(keypair) => self.run = Some(Run::new(keypair)),
+                None => device.count(Stat::RxNoKeypair),
+            }
+        }
+        let run = self.run.as_ref()?;
+        if !run.may_receive {
+            device.count(Stat::RxExpired);
+            return None;
+        }
+        Some(run.keypair)
+    }
+
+    /// A message of `len` bytes of the current run was authentic; `skb` is what was in it.
+    fn opened(&mut self, mut skb: SkBuff, len: usize, counter: u64, outer: &Outer) {
+        let device = self.device;
+        let Some(run) = &mut self.run else {
+            return;
+        };
+        let keypair = run.keypair;
         let peer = keypair.peer();
-        if !keypair.may_receive(crypto::now()) {
-            return device.count(Stat::RxExpired);
-        }
-        let message_len = skb.len();
-        if !skb.open(size_of::<DataHeader>(), counter, keypair.receiving_key()) {
-            return device.count(Stat::RxDecrypt);
-        }
         if keypair.accept(counter).is_err() {
             log::invalid_nonce(&device.netdev, peer.number(), counter);
             return device.count(Stat::RxReplay);
         }
-        if self
+        if run
             .endpoint
             .as_ref()
             .is_none_or(|known| !known.same(&outer.from))
         {
             peer.set_endpoint(&outer.from);
-            self.endpoint = Some(outer.from);
+            run.endpoint = Some(outer.from);
         }
         if keypair.is_unconfirmed() {
             confirm(keypair);
@@ -143,28 +181,72 @@ impl<'g> Run<'g> {
         if skb.len() == 0 {
             device.count(Stat::RxKeepalive);
             log::received_keepalive(&device.netdev, peer.number(), &outer.from);
-        } else {
-            self.data = true;
-            if !prepare(device, peer, &mut skb, outer, guard) {
-                return;
-            }
-            skb.ecn_decapsulate(outer.ds);
+            run.account(len);
+            return;
         }
-        let bytes = u64::try_from(message_len).unwrap_or(0);
-        peer.received_bytes(bytes);
-        device.netdev.tstats_rx(1, bytes);
-        if skb.len() != 0 {
-            device.netdev.gro_receive(skb);
+        run.data = true;
+        if !prepare(device, peer, &mut skb, outer, self.guard) {
+            return;
+        }
+        skb.ecn_decapsulate(outer.ds);
+        run.account(len);
+        self.delivery.push_back(skb);
+    }
+
+    /// Ends the batch; says whether there is work for the handshake worker.
+    fn finish(self) -> bool {
+        if let Some(run) = self.run {
+            run.finish(self.device);
+        }
+        if !self.delivery.is_empty() {
+            self.device.netdev.gro_receive_chain(self.delivery);
+        }
+        self.handshakes
+    }
+}
+
+/// Messages under one keypair that came together.
+struct Run<'g> {
+    keypair: SharedRef<'g, Keypair>,
+    may_receive: bool,
+    /// Where the last authentic message came from.
+    endpoint: Option<Endpoint>,
+    /// Whether one of them had a packet inside.
+    data: bool,
+    /// Messages that count as received, and their bytes.
+    messages: u64,
+    bytes: u64,
+}
+
+impl<'g> Run<'g> {
+    fn new(keypair: SharedRef<'g, Keypair>) -> Self {
+        Self {
+            keypair,
+            may_receive: keypair.may_receive(crypto::now()),
+            endpoint: None,
+            data: false,
+            messages: 0,
+            bytes: 0,
         }
     }
 
-    /// What one authenticated message is enough for.
-    fn finish(self) {
+    /// A message of `len` bytes was received for good.
+    fn account(&mut self, len: usize) {
+        self.messages = self.messages.saturating_add(1);
+        self.bytes = self.bytes.saturating_add(u64::try_from(len).unwrap_or(0));
+    }
+
+    /// What has to be done once for all of them.
+    fn finish(self, device: &Device) {
         if self.endpoint.is_none() {
             // Nothing was authentic.
             return;
         }
         let peer = self.keypair.peer();
+        if self.messages != 0 {
+            peer.received_bytes(self.bytes);
+            device.netdev.tstats_rx(self.messages, self.bytes);
+        }
         peer.timer_event(if self.data {
             Event::DataReceived
         } else {

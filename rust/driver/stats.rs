@@ -72,6 +72,12 @@ stats! {
     RxSource = c"rx_drop_source",
     /// Keepalives received.
     RxKeepalive = c"rx_keepalive",
+    /// UDP GSO packets sent, and the messages in them.
+    TxTrains = c"tx_trains",
+    /// See [`Self::TxTrains`].
+    TxTrainMessages = c"tx_train_messages",
+    /// Trains of datagrams received whole.
+    RxTrains = c"rx_trains",
     /// Memory was short.
     NoMemory = c"drop_no_memory",
 }

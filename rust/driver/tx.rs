@@ -2,7 +2,8 @@
 
 //! The way of a packet out.
 //!
-//! `xmit` finds the peer, cuts up GSO packets and adds the packets to the peer's queue. Whoever
+//! `xmit` finds the peer and adds the packet to the peer's queue; a GSO packet stays whole until
+//! it is encrypted, and its messages leave as UDP GSO packets. Whoever
 //! adds to a queue that nobody works on becomes its *driver*: it takes all there is as one batch,
 //! reserves counters for it, encrypts and sends it, and looks again. So the work runs at once on
 //! the CPU that has the data, the messages of a peer leave in the order of their counters, and no
@@ -20,6 +21,7 @@ use wg_kapi::{
     rcu,
     shared::{Shared, SharedRef},
     skb::{ecn_encapsulate, Cb, SkBuff},
+    sync::with_bh_disabled,
     work::WorkHandler, //
 };
 use wg_proto::{
@@ -50,6 +52,8 @@ const TURN: usize = 16;
 /// Packets that wait to be sent to one peer.
 pub(crate) struct TxQueue {
     packets: SkbChain,
+    /// How many messages they will be.
+    messages: usize,
     /// Somebody works on the queue.
     driven: bool,
     /// Something changed (a new session) that the driver may not have seen.
@@ -61,19 +65,50 @@ impl TxQueue {
     pub(crate) fn new() -> Self {
         Self {
             packets: SkbChain::new(),
+            messages: 0,
             driven: false,
             again: false,
         }
     }
 
-    /// Drops the oldest packets until there are at most `limit`; says how many went.
-    fn trim(&mut self, limit: usize) -> usize {
-        let excess = self.packets.len().saturating_sub(limit);
-        for _ in 0..excess {
-            drop(self.packets.pop_front());
-        }
-        excess
+    /// Adds packets that will be `messages` messages.
+    fn push(&mut self, packets: &mut SkbChain, messages: usize) {
+        self.packets.append(packets);
+        self.messages = self.messages.saturating_add(messages);
     }
+
+    /// Takes all packets, and the number of messages that they will be.
+    fn take(&mut self) -> (SkbChain, usize) {
+        let packets = core::mem::replace(&mut self.packets, SkbChain::new());
+        (packets, core::mem::take(&mut self.messages))
+    }
+
+    /// Drops the oldest packets until at most `limit` messages are left; says how many went.
+    fn trim(&mut self, limit: usize) -> usize {
+        let before = self.messages;
+        while self.messages > limit {
+            let Some(packet) = self.packets.pop_front() else {
+                self.messages = 0;
+                break;
+            };
+            self.messages = self.messages.saturating_sub(messages_of(&packet));
+        }
+        before.saturating_sub(self.messages)
+    }
+}
+
+/// How many messages a packet of the queue will be, as noted by [`note`].
+fn messages_of(packet: &SkBuff) -> usize {
+    usize::from(packet.cb().tag)
+}
+
+/// Notes what a packet will need when it is its turn.
+fn note(packet: &mut SkBuff, mtu: u32, messages: u16) {
+    packet.set_cb(Cb {
+        mtu,
+        tag: messages,
+        ..Cb::default()
+    });
 }
 
 /// `ndo_start_xmit`. Softirqs are off and RCU is held.
@@ -100,21 +135,32 @@ pub(crate) fn xmit(device: &Device, mut skb: SkBuff) -> Result {
     }
     let mtu = skb.route_mtu(&device.netdev);
     skb.drop_dst();
-    let mut chain = match skb.segment(&device.netdev) {
-        Ok(chain) => chain,
+    let gso = if device.may_send_trains() {
+        skb.gso(&device.netdev)
+    } else {
+        None
+    };
+    let chain = match gso {
+        // Stays whole until it is encrypted.
+        Some(gso) => {
+            note(&mut skb, mtu, gso.segments);
+            transmit(peer, skb.into(), usize::from(gso.segments));
+            return Ok(());
+        }
+        None => skb.segment(&device.netdev),
+    };
+    match chain {
+        Ok(mut chain) => {
+            chain.for_each_mut(|packet| note(packet, mtu, 1));
+            let messages = chain.len();
+            transmit(peer, chain, messages);
+            Ok(())
+        }
         Err((error, mut skb)) => {
             icmp::host_unreachable(&mut skb, &device.netdev);
-            return Err(refuse(device, Stat::TxSegment, error));
+            Err(refuse(device, Stat::TxSegment, error))
         }
-    };
-    chain.for_each_mut(|packet| {
-        packet.set_cb(Cb {
-            mtu,
-            ..Cb::default()
-        })
-    });
-    transmit(peer, chain);
-    Ok(())
+    }
 }
 
 fn refuse(device: &Device, why: Stat, error: Error) -> Error {
@@ -125,7 +171,7 @@ fn refuse(device: &Device, why: Stat, error: Error) -> Error {
 
 /// Adds packets to the queue of `peer` and works on it unless somebody does. Any context but hard
 /// interrupts.
-pub(crate) fn transmit(peer: SharedRef<'_, Peer>, mut packets: SkbChain) {
+fn transmit(peer: SharedRef<'_, Peer>, mut packets: SkbChain, messages: usize) {
     let mut queue = peer.tx.lock();
     let limit = if queue.driven {
         MAX_QUEUED_PACKETS
@@ -133,7 +179,7 @@ pub(crate) fn transmit(peer: SharedRef<'_, Peer>, mut packets: SkbChain) {
         MAX_STAGED_PACKETS
     };
     let dropped = queue.trim(limit);
-    queue.packets.append(&mut packets);
+    queue.push(&mut packets, messages);
     queue.again = true;
     let driven = core::mem::replace(&mut queue.driven, true);
     drop(queue);
@@ -142,13 +188,13 @@ pub(crate) fn transmit(peer: SharedRef<'_, Peer>, mut packets: SkbChain) {
         peer.device().count_many(Stat::TxStaged, dropped);
     }
     if !driven {
-        drive(peer);
+        with_bh_disabled(|| drive(peer));
     }
 }
 
 /// Sends what waits for a session, now that there may be one.
 pub(crate) fn flush(peer: SharedRef<'_, Peer>) {
-    transmit(peer, SkbChain::new());
+    transmit(peer, SkbChain::new(), 0);
 }
 
 /// Sends a keepalive, unless there are packets waiting that serve as well (contract D5).
@@ -158,10 +204,7 @@ pub(crate) fn send_keepalive(peer: SharedRef<'_, Peer>) {
         match SkBuff::alloc(0, HEADROOM) {
             Ok(mut skb) => {
                 let mtu = peer.device().netdev.mtu();
-                skb.set_cb(Cb {
-                    mtu,
-                    ..Cb::default()
-                });
+                note(&mut skb, mtu, 1);
                 chain.push_back(skb);
                 let device = peer.device();
                 log::sending_keepalive(&device.netdev, peer.number(), &peer.endpoint());
@@ -169,30 +212,33 @@ pub(crate) fn send_keepalive(peer: SharedRef<'_, Peer>) {
             Err(_) => peer.device().count(Stat::NoMemory),
         }
     }
-    transmit(peer, chain);
+    let messages = chain.len();
+    transmit(peer, chain, messages);
 }
 
 /// Works on the queue of `peer`; the caller has set `driven`.
 fn drive(peer: SharedRef<'_, Peer>) {
     for _ in 0..TURN {
-        let mut batch = {
+        let (mut batch, messages) = {
             let mut queue = peer.tx.lock();
             queue.again = false;
             if queue.packets.is_empty() {
                 queue.driven = false;
                 return;
             }
-            core::mem::replace(&mut queue.packets, SkbChain::new())
+            queue.take()
         };
         let guard = rcu::read_lock();
-        match reserve(&peer, batch.len(), &guard) {
+        match reserve(&peer, messages, &guard) {
             Some((keypair, first)) => send_batch(&peer, &keypair, first, batch),
             None => {
                 // Nobody's socket waits for a handshake.
                 batch.for_each_mut(SkBuff::orphan);
                 let mut queue = peer.tx.lock();
-                batch.append(&mut queue.packets);
-                queue.packets = batch;
+                // Back to the front.
+                let (mut newer, newer_messages) = queue.take();
+                queue.push(&mut batch, messages);
+                queue.push(&mut newer, newer_messages);
                 if queue.again {
                     continue;
                 }
@@ -229,7 +275,7 @@ pub(crate) struct ContinueTransmit;
 
 impl WorkHandler<Shared<Peer>> for ContinueTransmit {
     fn run(peer: Shared<Peer>) {
-        wg_kapi::sync::with_bh_disabled(|| drive(peer.as_shared_ref()));
+        with_bh_disabled(|| drive(peer.as_shared_ref()));
     }
 }
 
@@ -260,22 +306,17 @@ fn send_batch(peer: &Peer, keypair: &Keypair, first: u64, batch: SkbChain) {
     let mut sealed = SkbChain::new();
     let mut has_data = false;
     let mut next = first;
-    for mut skb in batch {
+    for skb in batch {
         let counter = next;
-        next = next.wrapping_add(1);
-        let header = DataHeader::new(keypair.remote(), Counter(counter));
-        let length = skb.len();
-        let mut cb = skb.cb();
-        let mtu = usize::try_from(cb.mtu).unwrap_or(0);
-        let padding = padded_len(length, mtu).saturating_sub(length);
-        cb.ds = skb.ip_header().map_or(0, |ip| ecn_encapsulate(ip.ds));
-        match skb.seal(header.as_bytes(), padding, counter, keypair.sending_key()) {
-            Ok(()) => {
-                has_data |= length != 0;
-                skb.set_cb(cb);
-                sealed.push_back(skb);
+        let messages = messages_of(&skb);
+        next = next.saturating_add(u64::try_from(messages).unwrap_or(0));
+        let has_packet = skb.len() != 0;
+        match seal(device, keypair, skb, counter) {
+            Some(mut messages) => {
+                has_data |= has_packet;
+                sealed.append(&mut messages);
             }
-            Err(_) => device.count(Stat::TxSeal),
+            None => device.count_many(Stat::TxSeal, messages),
         }
     }
     if sealed.is_empty() {
@@ -290,12 +331,37 @@ fn send_batch(peer: &Peer, keypair: &Keypair, first: u64, batch: SkbChain) {
     }
 }
 
+/// Encrypts one packet: the messages of its segments, with counters from `counter` on.
+fn seal(device: &Device, keypair: &Keypair, mut skb: SkBuff, counter: u64) -> Option<SkbChain> {
+    let header = DataHeader::new(keypair.remote(), Counter(counter));
+    let mut cb = skb.cb();
+    let mtu = usize::try_from(cb.mtu).unwrap_or(0);
+    cb.ds = skb.ip_header().map_or(0, |ip| ecn_encapsulate(ip.ds));
+    let key = keypair.sending_key();
+    if messages_of(&skb) > 1 {
+        let gso = skb.gso(&device.netdev)?;
+        let (full, last) = (padded_len(gso.full, mtu), padded_len(gso.last, mtu));
+        let mut messages = skb
+            .seal_gso(&device.netdev, header.as_bytes(), full, last, counter, key)
+            .ok()?;
+        messages.for_each_mut(|message| message.set_cb(cb));
+        return Some(messages);
+    }
+    let length = skb.len();
+    let padding = padded_len(length, mtu).saturating_sub(length);
+    skb.seal(header.as_bytes(), padding, counter, key).ok()?;
+    skb.set_cb(cb);
+    Some(skb.into())
+}
+
 /// Sends finished messages to the endpoint of `peer`; says whether any was sent.
 pub(crate) fn send_messages(peer: &Peer, messages: SkbChain) -> bool {
     let device = peer.device();
     let guard = rcu::read_lock();
     let Some(port) = device.port.load(&guard) else {
-        device.count_many(Stat::TxSend, messages.len());
+        for skb in messages {
+            device.count_many(Stat::TxSend, skb.messages());
+        }
         return false;
     };
     let endpoint = peer.endpoint();
@@ -303,12 +369,19 @@ pub(crate) fn send_messages(peer: &Peer, messages: SkbChain) -> bool {
     for skb in messages {
         let ds = skb.cb().ds;
         let bytes = u64::try_from(skb.len()).unwrap_or(0);
+        let count = skb.messages();
         match peer.send_to(port, &endpoint, skb, ds) {
             Ok(()) => {
                 sent = true;
                 peer.sent_bytes(bytes);
+                if let Some(more) = count.checked_sub(1).filter(|more| *more != 0) {
+                    // The stack has counted one packet.
+                    device.netdev.tstats_tx(u64::try_from(more).unwrap_or(0), 0);
+                    device.count(Stat::TxTrains);
+                    device.count_many(Stat::TxTrainMessages, count);
+                }
             }
-            Err(_) => device.count(Stat::TxSend),
+            Err(_) => device.count_many(Stat::TxSend, count),
         }
     }
     sent

@@ -6,10 +6,13 @@
 //! A [`SkBuff`] is owned: whoever holds it may read, change, send or free it. The transmit side is
 //! in `skb/transmit.rs`, the receive side in `skb/receive.rs`.
 
+mod gso;
 mod receive;
+mod train;
 mod transmit;
 
 pub use self::{
+    gso::Gso,
     receive::{Inner, Outer},
     transmit::{ecn_encapsulate, IpInfo},
 };

@@ -61,7 +61,7 @@ void wg_aead_seal(u8 *text, u32 len, u64 nonce, const u8 *key)
  * A single block would be computed by the generic code: asking for two gets the
  * vector code, which is faster even so.
  */
-bool wg_aead_open(u8 *text, u32 len, u64 nonce, const u8 *key)
+bool wg_aead_open(u8 *plain, const u8 *text, u32 len, u64 nonce, const u8 *key)
 {
 	u8 block[2 * WG_AEAD_BLOCK] = {};
 	u8 tag[WG_AEAD_TAG];
@@ -75,9 +75,27 @@ bool wg_aead_open(u8 *text, u32 len, u64 nonce, const u8 *key)
 	if (likely(authentic)) {
 		/* Word 12 counts the blocks. */
 		chacha.x[12] = 1;
-		chacha_crypt(&chacha, text, text, len, WG_CHACHA_ROUNDS);
+		chacha_crypt(&chacha, plain, text, len, WG_CHACHA_ROUNDS);
 	}
 	memzero_explicit(block, sizeof(block));
+	memzero_explicit(tag, sizeof(tag));
+	chacha_zeroize_state(&chacha);
+	return authentic;
+}
+
+bool wg_aead_open_folded(u8 *plain, u8 *text, u32 len, u64 nonce, const u8 *key)
+{
+	u8 *block = plain - WG_AEAD_BLOCK;
+	u8 tag[WG_AEAD_TAG];
+	struct chacha_state chacha;
+	bool authentic;
+
+	wg_chacha_start(&chacha, nonce, key);
+	memset(text - WG_AEAD_BLOCK, 0, WG_AEAD_BLOCK);
+	chacha_crypt(&chacha, block, text - WG_AEAD_BLOCK, WG_AEAD_BLOCK + len, WG_CHACHA_ROUNDS);
+	wg_poly_tag(block, text, len, tag);
+	authentic = !crypto_memneq(tag, text + len, sizeof(tag));
+	memzero_explicit(block, WG_AEAD_BLOCK);
 	memzero_explicit(tag, sizeof(tag));
 	chacha_zeroize_state(&chacha);
 	return authentic;

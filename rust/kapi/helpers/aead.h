@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * ChaCha20-Poly1305 (RFC 8439) without additional data, in place, for the data
+ * ChaCha20-Poly1305 (RFC 8439) without additional data, for the data
  * path: the same results as lib/crypto's chacha20poly1305 functions with fewer
  * calls into the cipher.
  */
@@ -19,7 +19,16 @@
  */
 void wg_aead_seal(u8 *text, u32 len, u64 nonce, const u8 *key);
 
-/* Checks the tag behind len bytes at text; only if it is right decrypts them. */
-bool wg_aead_open(u8 *text, u32 len, u64 nonce, const u8 *key);
+/*
+ * Checks the tag behind len bytes at text; only if it is right decrypts them to
+ * plain, which is text itself or does not overlap it.
+ */
+bool wg_aead_open(u8 *plain, const u8 *text, u32 len, u64 nonce, const u8 *key);
+
+/*
+ * The same with one call into the cipher where the WG_AEAD_BLOCK bytes ahead of
+ * both plain and text may be overwritten. Writes to plain in any case.
+ */
+bool wg_aead_open_folded(u8 *plain, u8 *text, u32 len, u64 nonce, const u8 *key);
 
 #endif

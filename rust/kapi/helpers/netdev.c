@@ -20,6 +20,7 @@
 #include <net/ip_tunnels.h>
 #include <net/rtnetlink.h>
 
+#include "pages.h"
 #include "wg_helpers.h"
 
 /* The private area of a device. */
@@ -130,15 +131,25 @@ static const struct net_device_ops wg_netdev_ops = {
 	.ndo_start_xmit	= wg_link_xmit,
 };
 
+static const char *wg_link_string(u32 set, u32 index)
+{
+	switch (set) {
+	case ETH_SS_STATS:
+		return wg_ops.counter_name(index);
+	case ETH_SS_PRIV_FLAGS:
+		return wg_ops.switch_name(index);
+	default:
+		return NULL;
+	}
+}
+
 static int wg_link_get_sset_count(struct net_device *dev, int set)
 {
 	int count = 0;
 
-	if (set != ETH_SS_STATS)
-		return -EOPNOTSUPP;
-	while (wg_ops.counter_name(count))
+	while (wg_link_string(set, count))
 		count++;
-	return count;
+	return count ?: -EOPNOTSUPP;
 }
 
 static void wg_link_get_strings(struct net_device *dev, u32 set, u8 *data)
@@ -146,10 +157,25 @@ static void wg_link_get_strings(struct net_device *dev, u32 set, u8 *data)
 	const char *name;
 	u32 i;
 
-	if (set != ETH_SS_STATS)
-		return;
-	for (i = 0; (name = wg_ops.counter_name(i)); i++)
+	for (i = 0; (name = wg_link_string(set, i)); i++)
 		ethtool_puts(&data, name);
+}
+
+static u32 wg_link_get_priv_flags(struct net_device *dev)
+{
+	struct wg_object *object = wg_object_rtnl(netdev_priv(dev));
+
+	return object ? wg_ops.switches(object) : 0;
+}
+
+static int wg_link_set_priv_flags(struct net_device *dev, u32 flags)
+{
+	struct wg_object *object = wg_object_rtnl(netdev_priv(dev));
+
+	if (!object)
+		return -ENODEV;
+	wg_ops.set_switches(object, flags);
+	return 0;
 }
 
 static void wg_link_get_stats(struct net_device *dev, struct ethtool_stats *stats, u64 *data)
@@ -167,6 +193,8 @@ static const struct ethtool_ops wg_ethtool_ops = {
 	.get_sset_count		= wg_link_get_sset_count,
 	.get_strings		= wg_link_get_strings,
 	.get_ethtool_stats	= wg_link_get_stats,
+	.get_priv_flags		= wg_link_get_priv_flags,
+	.set_priv_flags		= wg_link_set_priv_flags,
 };
 
 static const struct device_type wg_device_type = { .name = "wireguard" };
@@ -408,4 +436,6 @@ void wg_link_unregister(void)
 	unregister_pm_notifier(&wg_pm_notifier);
 	rcu_barrier();
 	wg_ops = (struct wg_link_ops){};
+	/* No device, nothing to send. */
+	wg_pages_free();
 }

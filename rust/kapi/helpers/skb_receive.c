@@ -76,7 +76,8 @@ struct sk_buff *wg_skb_open(struct sk_buff *skb, u32 header_len, u64 nonce, cons
 	len = skb->len - header_len - WG_AEAD_TAG;
 
 	if (likely(!skb_is_nonlinear(skb) && !skb_cloned(skb))) {
-		if (unlikely(!wg_aead_open(skb->data + header_len, len, nonce, key)))
+		if (unlikely(!wg_aead_open(skb->data + header_len, skb->data + header_len, len,
+					   nonce, key)))
 			return skb;
 		__skb_pull(skb, header_len);
 		skb_trim(skb, len);
@@ -91,7 +92,7 @@ struct sk_buff *wg_skb_open(struct sk_buff *skb, u32 header_len, u64 nonce, cons
 	skb_reserve(copy, NET_SKB_PAD);
 	if (unlikely(skb_copy_bits(skb, header_len, skb_put(copy, len + WG_AEAD_TAG),
 				   len + WG_AEAD_TAG) ||
-		     !wg_aead_open(copy->data, len, nonce, key))) {
+		     !wg_aead_open(copy->data, copy->data, len, nonce, key))) {
 		kfree_skb(copy);
 		return skb;
 	}

@@ -4,6 +4,7 @@
 #include <linux/slab.h>
 #include <net/inet_sock.h>
 #include <net/ipv6.h>
+#include <net/udp.h>
 #include <net/udp_tunnel.h>
 
 #include "udp_port.h"
@@ -14,36 +15,56 @@
 static_assert(WG_AF_INET == AF_INET && WG_AF_INET6 == AF_INET6);
 static_assert(sizeof(struct wg_endpoint) == 48);
 
-/* Called by UDP in a softirq, within an RCU read section. */
-static int wg_udp_receive(struct sock *sk, struct sk_buff *skb)
+/*
+ * Called by UDP in a softirq when it has put packets into the socket's queue,
+ * and takes them out at once.
+ *
+ * A plain socket, as opposed to one with encap_rcv, gets datagrams that were put
+ * together, by GRO or by their sender, in one piece.
+ */
+static void wg_udp_ready(struct sock *sk)
 {
-	struct wg_udp_port *port = rcu_dereference_sk_user_data(sk);
+	struct wg_udp_port *port;
+	int offset = 0, ret;
+	struct sk_buff *skb;
 
-	if (unlikely(!port)) {
-		kfree_skb_reason(skb, SKB_DROP_REASON_SOCKET_CLOSE);
-		return 0;
+	rcu_read_lock();
+	port = rcu_dereference_sk_user_data(sk);
+	/* Closed: what is in the queue goes with the socket. */
+	while (likely(port) && (skb = __skb_recv_udp(sk, MSG_DONTWAIT, &offset, &ret))) {
+		skb_mark_not_on_list(skb);
+		/* The packet may be kept for longer than these, which it need not own. */
+		skb_dst_drop(skb);
+		skb->dev = NULL;
+		if (unlikely(udp_lib_checksum_complete(skb))) {
+			kfree_skb_reason(skb, SKB_DROP_REASON_UDP_CSUM);
+			continue;
+		}
+		__skb_push(skb, sizeof(struct udphdr));
+		port->ops->receive(port->owner, port, skb);
 	}
-	skb_mark_not_on_list(skb);
-	/* The packet may be kept for longer than these, which it need not own. */
-	skb_dst_drop(skb);
-	skb->dev = NULL;
-	port->ops->receive(port->owner, port, skb);
-	return 0;
+	rcu_read_unlock();
 }
 
-static void wg_udp_attach(struct net *net, struct sock *sk, struct wg_udp_port *port)
+static void wg_udp_attach(struct sock *sk, struct wg_udp_port *port)
 {
-	struct udp_tunnel_sock_cfg config = {
-		.sk_user_data = port,
-		.encap_type = 1,
-		.encap_rcv = wg_udp_receive,
-	};
-
 	sk->sk_allocation = GFP_ATOMIC;
 	sk->sk_sndbuf = INT_MAX;
+	/* Nothing stays in the queue, so there is nothing to limit. */
+	sk->sk_rcvbuf = INT_MAX / 2;
+#ifdef CONFIG_NET_RX_BUSY_POLL
+	/* Taking packets out never waits for more. */
+	WRITE_ONCE(sk->sk_ll_usec, 0);
+#endif
 	/* The tunnel may lead to the swap device. */
 	sk_set_memalloc(sk);
-	setup_udp_tunnel_sock(net, sk, &config);
+	inet_clear_bit(MC_LOOP, sk);
+	udp_tunnel_encap_enable(sk);
+	udp_set_bit(GRO_ENABLED, sk);
+	udp_set_bit(ACCEPT_L4, sk);
+	rcu_assign_sk_user_data(sk, port);
+	/* Packets that came before wait in the queue for the next one. */
+	smp_store_release(&sk->sk_data_ready, wg_udp_ready);
 }
 
 static void wg_udp_detach(struct sock *sk)
@@ -110,9 +131,9 @@ int wg_udp_open(struct net *net, u16 number, const struct wg_udp_ops *ops, struc
 	port->sock6 = sock6 ? sock6->sk : NULL;
 	port->number = ntohs(inet_sk(port->sock4)->inet_sport);
 	/* From here on packets may come in. */
-	wg_udp_attach(net, port->sock4, port);
+	wg_udp_attach(port->sock4, port);
 	if (port->sock6)
-		wg_udp_attach(net, port->sock6, port);
+		wg_udp_attach(port->sock6, port);
 	*opened = port;
 	return 0;
 

@@ -75,6 +75,16 @@ pub trait Driver: Send + Sync + Sized + 'static {
 
     /// The value of that counter.
     fn counter(this: &Self, index: usize) -> u64;
+
+    /// The name of the driver's own switch number `index`, for `ethtool --show-priv-flags`; `None`
+    /// behind the last. At most 31 bytes.
+    fn switch_name(index: usize) -> Option<&'static CStr>;
+
+    /// The switches that are on, one bit each.
+    fn switches(this: &Self) -> u32;
+
+    /// Sets all switches.
+    fn set_switches(this: &Self, on: u32);
 }
 
 /// Sizes in bytes that the device announces.
@@ -119,6 +129,9 @@ impl<T: Driver> Registration<T> {
         vm_forked: Some(vm_forked::<T>),
         counter_name: Some(counter_name::<T>),
         counter: Some(counter::<T>),
+        switch_name: Some(switch_name::<T>),
+        switches: Some(switches::<T>),
+        set_switches: Some(set_switches::<T>),
     };
 
     /// Registers. Process context, may sleep.
@@ -319,4 +332,30 @@ unsafe extern "C" fn counter<T: Driver>(object: *mut bindings::wg_object, index:
     // SAFETY: By the contract.
     let this = unsafe { borrowed::<T>(object) };
     usize::try_from(index).map_or(0, |index| T::counter(&this, index))
+}
+
+/// # Safety
+///
+/// None.
+unsafe extern "C" fn switch_name<T: Driver>(index: u32) -> *const kernel::ffi::c_char {
+    usize::try_from(index)
+        .ok()
+        .and_then(T::switch_name)
+        .map_or(ptr::null(), |name| name.as_char_ptr())
+}
+
+/// # Safety
+///
+/// See `open`.
+unsafe extern "C" fn switches<T: Driver>(object: *mut bindings::wg_object) -> u32 {
+    // SAFETY: By the contract.
+    T::switches(&*unsafe { borrowed::<T>(object) })
+}
+
+/// # Safety
+///
+/// See `open`.
+unsafe extern "C" fn set_switches<T: Driver>(object: *mut bindings::wg_object, on: u32) {
+    // SAFETY: By the contract.
+    T::set_switches(&*unsafe { borrowed::<T>(object) }, on);
 }

@@ -29,7 +29,7 @@ def flood(w, source="127.0.0.66"):
     for i in range(FLOOD):
         body = struct.pack("<II", INITIATION, i) + os.urandom(108)
         messages.append(body + mac(key, body) + bytes(16))
-    sock = w.socket(source)
+    sock = w.outside(source)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 22)
     sock.setsockopt(socket.IPPROTO_UDP, UDP_SEGMENT, 148)
     for at in range(0, FLOOD, 100):
@@ -78,7 +78,7 @@ def _bound(w):
     end = w.end()
     cookie = cookie_under_load(end, w)
     home = end.sock
-    for what, sock in [("another port", w.socket()), ("another address", w.socket("127.0.0.7", home.getsockname()[1]))]:
+    for what, sock in [("another port", w.outside()), ("another address", w.outside("127.0.0.7", home.getsockname()[1]))]:
         message = end.peer.initiation(cookie=cookie)
         end.sock = sock
         flood(w)

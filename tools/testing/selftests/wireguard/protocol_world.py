@@ -25,7 +25,7 @@ class End:
         self.world, self.number = world, number
         self.inside, self.inside6 = f"10.77.0.{number}", f"fd77::{number}"
         self.peer = wgpeer.Peer(world.public, private, psk)
-        self.sock = world.socket(source)
+        self.sock = world.outside(source)
         self.device = ("::1" if ":" in source else "127.0.0.1", PORT)
         self.session = None
         self.next_echo = 1
@@ -159,7 +159,7 @@ class World:
         run("ip", "addr", "add", "fd77::1/64", "dev", "wg0", "nodad")
         run("ip", "link", "set", "wg0", "up")
 
-    def socket(self, source="127.0.0.1", port=0):
+    def outside(self, source="127.0.0.1", port=0):
         """A UDP socket of our own, that also tells the TOS of what comes."""
         six = ":" in source
         sock = socket.socket(socket.AF_INET6 if six else socket.AF_INET, socket.SOCK_DGRAM)

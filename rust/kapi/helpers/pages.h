@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* See pages.c. */
+#ifndef WG_PAGES_H
+#define WG_PAGES_H
+
+#include <linux/mm_types.h>
+#include <asm/page.h>
+
+#define WG_PAGE_ORDER 3
+#define WG_PAGE_BYTES (PAGE_SIZE << WG_PAGE_ORDER)
+
+/* A page of WG_PAGE_BYTES, all of it the caller's, with a reference; BH disabled. */
+struct page *wg_page_get(void);
+/* Gives all of them back; nobody calls wg_page_get() any more. */
+void wg_pages_free(void);
+
+#endif

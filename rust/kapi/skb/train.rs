@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Trains: datagrams of one sender that arrive as one UDP GSO packet.
+
+use super::SkBuff;
+use crate::bindings;
+use core::{num::NonZeroUsize, ptr::NonNull};
+
+impl SkBuff {
+    /// The size of every datagram of a train but the last, which may be shorter; `None` for a
+    /// single datagram.
+    #[inline]
+    pub fn train_size(&self) -> Option<NonZeroUsize> {
+        // SAFETY: The packet is valid.
+        NonZeroUsize::new(unsafe { bindings::wg_skb_train_size(self.as_ptr()) } as usize)
+    }
+
+    /// Copies the `N` bytes of data from `offset` on; `None` if there are fewer.
+    #[inline]
+    pub fn read_at<const N: usize>(&self, offset: usize) -> Option<[u8; N]> {
+        let mut bytes = [0; N];
+        let offset = u32::try_from(offset).ok()?;
+        let len = u32::try_from(N).ok()?;
+        // SAFETY: The packet is valid, and there are N bytes to be written; the helper checks the
+        // rest.
+        unsafe { bindings::wg_skb_read_at(self.as_ptr(), offset, bytes.as_mut_ptr(), len) }
+            .then_some(bytes)
+    }
+
+    /// Makes a packet of its own of `len` bytes of data from `offset` on; `None` if there are fewer
+    /// or memory is short. Any context.
+    pub fn extract(&self, offset: usize, len: usize) -> Option<SkBuff> {
+        let (offset, len) = (u32::try_from(offset).ok()?, u32::try_from(len).ok()?);
+        // SAFETY: The packet is valid; the helper checks the rest.
+        let copy = unsafe { bindings::wg_skb_extract(self.as_ptr(), offset, len) };
+        // SAFETY: A fresh packet on no list, which is ours.
+        Some(unsafe { SkBuff::from_raw(NonNull::new(copy)?) })
+    }
+
+    /// As [`Self::open`], for the message in `len` bytes of data from `offset` on: the plaintext
+    /// comes as a packet of its own. `None` if it is not authentic, too short, or memory is short.
+    ///
+    /// What is before the text is arbitrary afterwards: open the messages of a train in order.
+    /// Memory that others may see (clones, fragments of files) is never written.
+    pub fn open_at(
+        &mut self,
+        offset: usize,
+        len: usize,
+        header_len: usize,
+        nonce: u64,
+        key: &[u8; 32],
+    ) -> Option<SkBuff> {
+        let (offset, len) = (u32::try_from(offset).ok()?, u32::try_from(len).ok()?);
+        let header_len = u32::try_from(header_len).ok()?;
+        // SAFETY: The packet is valid and the key has the length that the helper reads; the helper
+        // checks the rest.
+        let opened = unsafe {
+            bindings::wg_skb_open_at(self.as_ptr(), offset, len, header_len, nonce, key.as_ptr())
+        };
+        // SAFETY: A fresh packet on no list, which is ours.
+        Some(unsafe { SkBuff::from_raw(NonNull::new(opened)?) })
+    }
+}
