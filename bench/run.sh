@@ -34,13 +34,7 @@ for row in $rows; do
 done
 
 out=$WG_TREE/build/bench
-mkdir -p "$out/guest"
-cp "$bench"/guest/* "$out/guest/"
-for tool in "$bench"/tools/*.c; do
-	name=$(basename "$tool" .c)
-	[[ $out/guest/$name -nt $tool && $out/guest/$name -nt $bench/tools/common.h ]] ||
-		gcc -static -O2 -Wall -Wextra -Werror -o "$out/guest/$name" "$tool"
-done
+"$bench/tools.sh"
 
 module=${MODULE:-ours}
 if [[ $module == ours ]]; then
