@@ -27,6 +27,7 @@ TABLE = [
     ("bulk-udp", "mbps", "UDP GSO to GRO, 1350 bytes", "Mbit/s", "more", 1.6),
     ("bulk-udp", "instr_per_byte", "  instructions", "per byte", "less", None),
     ("handshakes", "per_s", "answered by a responder", "1/s", "more", 1.0),
+    ("handshakes", "first_per_s", "  the first of each peer", "1/s", "more", None),
     ("lookup", "instr", "100,000 prefixes over one", "instr", "less", 0.7),
     ("lookup", "many", "  whole packet to no endpoint", "instr", "less", None),
     ("flood", "share", "goodput kept, 5,000/s", "", "least", 0.8),

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0
 """Traffic and configurations made ahead of a measurement.
 
-prepare.py initiations PUBLIC COUNT MESSAGES CONFIG   valid ones, a peer each
+prepare.py initiations PUBLIC COUNT FIRST SECOND CONFIG
+                                       two valid ones of each peer, in two files
 prepare.py flood PUBLIC COUNT MESSAGES                only mac1 is right
 prepare.py peers COUNT CONFIG                         idle peers, one address each
 prepare.py prefixes PEERS PREFIXES STEP CONFIG        /24s from 10.0.0.0, every STEPth
@@ -35,28 +36,34 @@ def with_macs(message, public):
     return message + hashlib.blake2s(message, key=key, digest_size=16).digest() + bytes(16)
 
 
-def initiations(public, count, messages, config):
+def initiations(public, count, earlier, later, config):
     from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
     from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
     responder = X25519PublicKey.from_public_bytes(public)
     first = blake2s(NAME)
     start = blake2s(blake2s(first, LABEL), public)
-    with open(messages, "wb") as out, open(config, "w") as conf:
+
+    def initiation(static, identity, index, stamp):
+        own = X25519PrivateKey.generate()
+        ephemeral = own.public_key().public_bytes_raw()
+        # The first step has one output; it is the same as the first of two.
+        chain, _ = kdf2(first, ephemeral)
+        h = blake2s(start, ephemeral)
+        chain, key = kdf2(chain, own.exchange(responder))
+        sealed = ChaCha20Poly1305(key).encrypt(bytes(12), identity, h)
+        h = blake2s(h, sealed)
+        chain, key = kdf2(chain, static.exchange(responder))
+        stamp = ChaCha20Poly1305(key).encrypt(bytes(12), struct.pack(">QI", 2**62 + 10 + stamp, 0), h)
+        return with_macs(struct.pack("<II", 1, index) + ephemeral + sealed + stamp, public)
+
+    now = int(time.time())
+    with open(earlier, "wb") as one, open(later, "wb") as two, open(config, "w") as conf:
         for i in range(count):
-            static, own = X25519PrivateKey.generate(), X25519PrivateKey.generate()
-            ephemeral = own.public_key().public_bytes_raw()
-            chain, _ = kdf2(first, ephemeral)
-            # The first step has one output; it is the same as the first of two.
-            h = blake2s(start, ephemeral)
-            chain, key = kdf2(chain, own.exchange(responder))
+            static = X25519PrivateKey.generate()
             identity = static.public_key().public_bytes_raw()
-            sealed = ChaCha20Poly1305(key).encrypt(bytes(12), identity, h)
-            h = blake2s(h, sealed)
-            chain, key = kdf2(chain, static.exchange(responder))
-            stamp = struct.pack(">QI", 2**62 + 10 + int(time.time()), 0)
-            stamp = ChaCha20Poly1305(key).encrypt(bytes(12), stamp, h)
-            out.write(with_macs(struct.pack("<II", 1, i + 1) + ephemeral + sealed + stamp, public))
+            one.write(initiation(static, identity, 2 * i + 1, now))
+            two.write(initiation(static, identity, 2 * i + 2, now + 1))
             conf.write(f"[Peer]\nPublicKey = {base64.b64encode(identity).decode()}\n")
 
 

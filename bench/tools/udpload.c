@@ -62,48 +62,65 @@ static _Noreturn void hold(char **argv)
 		nanosleep(&(struct timespec){ .tv_sec = 3600 }, NULL);
 }
 
-static int burst(char **argv, int spread)
+static int burst(char **argv)
 {
-	struct sockaddr_in first = address(argv[0], argv[1]), to[BATCH];
-	size_t bytes = spread ? 32 : strtoul(argv[2], NULL, 10);
-	uint32_t count = spread ? (uint32_t)strtoul(argv[2], NULL, 10) : 1;
-	uint32_t step = spread ? 256 * (uint32_t)strtoul(argv[3], NULL, 10) : 0;
+	struct sockaddr_in to = address(argv[0], argv[1]);
+	size_t bytes = strtoul(argv[2], NULL, 10);
 	uint64_t start, end, now, sent = 0;
 	struct mmsghdr messages[BATCH];
 	struct iovec iov = { buffer, bytes };
-	uint32_t at = 0;
 	int fd = udp_socket();
 	int i, n;
 
-	if (bytes > BUFFER || !count)
+	if (bytes > BUFFER)
 		return 2;
 	memset(messages, 0, sizeof(messages));
 	for (i = 0; i < BATCH; i++) {
-		to[i] = first;
 		messages[i].msg_hdr.msg_iov = &iov;
 		messages[i].msg_hdr.msg_iovlen = 1;
-		if (spread) {
-			messages[i].msg_hdr.msg_name = &to[i];
-			messages[i].msg_hdr.msg_namelen = sizeof(to[i]);
-		}
 	}
-	if (!spread && connect(fd, (struct sockaddr *)&first, sizeof(first)))
+	if (connect(fd, (struct sockaddr *)&to, sizeof(to)))
 		die("connect");
 
 	start = now_ns();
-	end = start + seconds(argv[spread ? 4 : 3]);
+	end = start + seconds(argv[3]);
 	do {
-		for (i = 0; spread && i < BATCH; i++) {
-			/* A step that is prime to any count used here. */
-			at = (at + 7919) % count;
-			to[i].sin_addr.s_addr = htonl(ntohl(first.sin_addr.s_addr) + at * step);
-		}
 		n = sendmmsg(fd, messages, BATCH, 0);
 		if (n > 0)
 			sent += (uint64_t)n;
-		else if (errno != EAGAIN && errno != ENOBUFS && errno != EHOSTUNREACH &&
-			 errno != ECONNREFUSED)
+		else if (errno != EAGAIN && errno != ENOBUFS)
 			die("sendmmsg");
+		now = now_ns();
+	} while (now < end);
+	printf("sent %llu %.6f\n", (unsigned long long)sent, (double)(now - start) / 1e9);
+	return 0;
+}
+
+static int spread(char **argv)
+{
+	struct sockaddr_in to = address(argv[0], argv[1]);
+	uint32_t first = ntohl(to.sin_addr.s_addr), at = 0;
+	uint32_t count = (uint32_t)strtoul(argv[2], NULL, 10);
+	uint32_t step = 256 * (uint32_t)strtoul(argv[3], NULL, 10);
+	uint64_t start, end, now, sent = 0;
+	int fd = udp_socket();
+	int i;
+
+	if (!count)
+		return 2;
+	start = now_ns();
+	end = start + seconds(argv[4]);
+	do {
+		for (i = 0; i < BATCH; i++) {
+			/* A step that is prime to any count used here. */
+			at = (at + 7919) % count;
+			to.sin_addr.s_addr = htonl(first + at * step);
+			/* No endpoint is what is expected at the end of the lookup. */
+			if (sendto(fd, buffer, 32, 0, (struct sockaddr *)&to, sizeof(to)) < 0 &&
+			    errno != EDESTADDRREQ && errno != EHOSTUNREACH)
+				die("sendto");
+			sent++;
+		}
 		now = now_ns();
 	} while (now < end);
 	printf("sent %llu %.6f\n", (unsigned long long)sent, (double)(now - start) / 1e9);
@@ -194,9 +211,9 @@ int main(int argc, char **argv)
 	if (argc == 3 && !strcmp(argv[1], "gro"))
 		return gro(argv + 2);
 	if (argc == 6 && !strcmp(argv[1], "burst"))
-		return burst(argv + 2, 0);
+		return burst(argv + 2);
 	if (argc == 7 && !strcmp(argv[1], "spread"))
-		return burst(argv + 2, 1);
+		return spread(argv + 2);
 	if (argc == 6 && !strcmp(argv[1], "gso"))
 		return gso(argv + 2);
 	fprintf(stderr, "usage: see the head of udpload.c\n");
