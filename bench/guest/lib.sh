@@ -115,7 +115,8 @@ background() {
 }
 
 cleanup() {
-	((${#children[@]} == 0)) || kill "${children[@]}" 2>/dev/null
+	# iperf3 may hang on a polite signal.
+	((${#children[@]} == 0)) || kill -KILL "${children[@]}" 2>/dev/null
 	wait 2>/dev/null
 	children=()
 }
