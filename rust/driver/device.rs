@@ -173,6 +173,10 @@ impl Device {
     fn go_down(&self, config: &mut Config) {
         config.up = false;
         self.running.store(0, Relaxed);
+        // First what makes sessions: no message comes in any more, and none is being processed.
+        drop(self.port.replace(None));
+        self.handshakes.purge();
+        self.kex.flush();
         for entry in config.peers() {
             let peer = &entry.peer;
             self.netdev.tx_dropped(peer.purge_staged());
@@ -180,8 +184,6 @@ impl Device {
             Peer::forget_sessions(peer);
             peer.allow_initiation_now();
         }
-        self.handshakes.purge();
-        drop(self.port.replace(None));
     }
 }
 

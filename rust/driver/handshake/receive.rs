@@ -167,6 +167,7 @@ fn respond(
         .ok()?;
     handshake.jar.stamp(&mut response, now, &KernelCrypto);
     handshake.noise.note_sent(now);
+    peer.keep_quiet(now);
     let installed = install(&peer, session);
     drop(handshake);
 

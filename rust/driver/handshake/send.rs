@@ -36,7 +36,7 @@ pub(crate) fn request(peer: SharedRef<'_, Peer>) {
 
 /// The same for the timer that retries, which counts on.
 pub(crate) fn request_again(peer: SharedRef<'_, Peer>) {
-    if peer.is_dead() {
+    if peer.is_dead() || peer.is_quiet() {
         return;
     }
     if let Some(owner) = peer.get() {
@@ -75,6 +75,7 @@ fn make(peer: &Shared<Peer>, identity: &Identity) -> Option<Initiation> {
         return None;
     }
     handshake.noise.note_sent(now);
+    peer.keep_quiet(now);
     let index = index::allocate(&mut KernelRng, |index| {
         let _unique = device.index_lock.lock();
         if device.keypairs.get(&index.0, &rcu::read_lock()).is_some() {
