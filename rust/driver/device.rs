@@ -256,9 +256,12 @@ impl netdev::Driver for Device {
             this.remove_all_peers(&mut config);
             drop(this.identity.replace(None));
         }
-        // Work in hand holds peers and the device.
-        this.kex.drain();
-        this.crypt.drain();
+        // Work in hand holds peers and the device. Some that began before the peers were removed may
+        // have asked for more in the other queue, and that once again; after that nothing does.
+        for _ in 0..2 {
+            this.crypt.flush();
+            this.kex.flush();
+        }
         // Peers hold the device and are freed by RCU callbacks. The last reference to the device
         // must not go there, in softirq: it destroys work queues.
         while this.live_peers.load(Relaxed) > 0 {

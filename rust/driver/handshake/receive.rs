@@ -35,8 +35,9 @@ use crate::{
 /// Processes one message; `waiting` is how many there were with it.
 pub(super) fn message(device: &Arc<Device>, mut skb: SkBuff, waiting: usize) {
     let source = skb.noted_sender();
-    let Some(identity) = Identity::of(device) else {
-        return;
+    let identity = match Identity::of(device) {
+        Some(identity) if device.is_running() => identity,
+        _ => return device.count(Stat::RxNoIdentity),
     };
     let Some(bytes) = skb.payload() else {
         return device.count(Stat::NoMemory);
@@ -79,6 +80,7 @@ fn admit(
     }
     let FloodGuard { cookies, .. } = &mut *guard;
     let Some(address) = socket_address(source) else {
+        device.count(Stat::RxMalformed);
         return false;
     };
     match cookies.check(macs, message, &address, now, &mut KernelRng, &KernelCrypto) {

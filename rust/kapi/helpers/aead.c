@@ -95,6 +95,9 @@ bool wg_aead_open_folded(u8 *plain, u8 *text, u32 len, u64 nonce, const u8 *key)
 	chacha_crypt(&chacha, block, text - WG_AEAD_BLOCK, WG_AEAD_BLOCK + len, WG_CHACHA_ROUNDS);
 	wg_poly_tag(block, text, len, tag);
 	authentic = !crypto_memneq(tag, text + len, sizeof(tag));
+	/* What somebody made us decrypt is not for anybody. */
+	if (unlikely(!authentic))
+		memzero_explicit(plain, len);
 	memzero_explicit(block, WG_AEAD_BLOCK);
 	memzero_explicit(tag, sizeof(tag));
 	chacha_zeroize_state(&chacha);
