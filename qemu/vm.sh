@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# vm.sh OPTIONS: boot the stock kernel in QEMU and run one command there.
+# vm.sh OPTIONS: boot the kernel (KERNEL=..., see kernel.sh) in QEMU and run one command there.
 #
 #   --run COMMAND      shell command for the guest; its output comes out here
 #   --script FILE ARGS... (last)  the same with a script of this machine
 #   --module WHICH     stock (the C driver, default), or the path of a .ko that
 #                      "modprobe wireguard" then finds in its place
 #   --add SRC[:DEST]   put a file or folder into the guest (DEST: /wg/NAME)
-#   --smp N --mem MIB  CPUs (2), memory (2048)
+#   --smp N --mem MIB  CPUs (2), memory (2048; debug kernel 4096)
 #   --timeout S        end of the whole run (600)
 #   --append ARGS      more kernel arguments
 #   --icount           one CPU, guest time = instructions executed (benchmarks)
@@ -31,7 +31,7 @@ if [[ ! -e /etc/wireguard-rust-root ]]; then
 	exec "$WG_QEMU/root.sh" "$WG_QEMU/vm.sh" "$@"
 fi
 
-module=stock smp=2 mem=2048 limit=600 append='' icount='' extra='' keep_log='' dirty_ok='' shell='' command=''
+module=stock smp=2 mem='' limit=600 append='' icount='' extra='' keep_log='' dirty_ok='' shell='' command=''
 add=()
 while (($#)); do
 	case $1 in
@@ -60,6 +60,11 @@ while (($#)); do
 done
 [[ -n $command || -n $shell ]] || die "vm.sh: nothing to do (--run, --script or --shell)"
 [[ $module == stock || -f $module ]] || die "vm.sh: no such module: $module"
+
+if [[ -z $mem ]]; then
+	mem=2048
+	[[ $WG_VARIANT != debug ]] || mem=4096
+fi
 
 # Where the parts are (made now if this is the first time).
 vmlinuz=$("$WG_QEMU/kernel.sh" vmlinuz)
