@@ -7,7 +7,6 @@
 # is "1 passed, 0 failed" or the other way round.
 
 set -u
-shopt -s extglob
 script=$1
 here=$(cd "$(dirname "$0")" && pwd)
 out=$(mktemp)
@@ -22,14 +21,14 @@ fi
 "$here/kmemleak" --forget
 
 # The script waits by reading its standard input, which must neither give
-# anything nor end; and it looks for its own terminal colours nowhere.
+# anything nor end.
 idle=$(mktemp -u)
 mkfifo "$idle"
 exec 9<>"$idle"
 began=$SECONDS
 bash "$script" <&9 9<&- > >(
 	while IFS= read -r line; do
-		line=${line//$'\e'\[*([0-9;])m/}
+		for colour in '[32m' '[1m' '[0m'; do line=${line//$'\e'"$colour"/}; done
 		printf '# %4d %s\n' $((SECONDS - began)) "$line"
 	done | tee "$out"
 ) 2>&1
