@@ -71,13 +71,15 @@ demo:
 shell:
 	@qemu/demo.sh --shell
 
-.PHONY: test test-host test-vm
+.PHONY: test test-host test-vm test-netns
 test:
 	@qemu/test.sh all
 test-host:
 	@qemu/test.sh host
 test-vm:
 	@qemu/test.sh vm
+test-netns:
+	@qemu/test.sh netns
 
 # A newer point release of the stock kernel, if there is one.
 .PHONY: update
@@ -90,6 +92,8 @@ help:
 	@echo "  make module          the module for the stock Debian kernel (path on the last line)"
 	@echo "  make test-host       cargo test in the Debian 13 root"
 	@echo "  make test-vm         guest tests; SUITE=\"tunnel config\" MODULE=ours|stock|PATH KERNEL=7.2 ARCH=amd64"
+	@echo "  make test-netns      the kernel's own test of WireGuard, from its source package"
+	@echo "  ... KERNEL=debug     on a debug kernel: KASAN, lockdep, kmemleak (builds it first)"
 	@echo "  make fmt fmt-check clippy    Rust formatting and lints"
 	@echo "  make update          look for a newer stock kernel"
 	@echo "  WG_CACHE=DIR         where downloads and builds are kept"

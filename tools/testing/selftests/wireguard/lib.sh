@@ -15,11 +15,13 @@
 # none behind. Inside a case: `skip REASON` ends it as skipped, `fail REASON`
 # as failed. Output is KTAP; the exit status is 0 only if no case failed.
 #
-# Environment: ONLY=REGEX runs the matching cases alone; VERBOSE=1 traces.
+# Environment: ONLY=REGEX runs the matching cases alone; VERBOSE=1 traces;
+# TEST_SLOWNESS=N multiplies every time limit, for kernels with checkers.
 
 set -u -o pipefail
 export LC_ALL=C PYTHONDONTWRITEBYTECODE=1
 export PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
+export TEST_SLOWNESS=${TEST_SLOWNESS:-1}
 
 TEST_DIR=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 NS_PREFIX="wgt$$"
@@ -94,7 +96,7 @@ on_sys() { local n=$1; shift; ip netns exec "$(ns "$n")" "$@"; }
 now_ms() { local up; read -r up _ < /proc/uptime; echo $((10#${up/./} * 10)); }
 # wait_until SECONDS COMMAND...: polls until the command holds.
 wait_until() {
-	local end=$(($(now_ms) + $1 * 1000))
+	local end=$(($(now_ms) + $1 * 1000 * TEST_SLOWNESS))
 	shift
 	until "$@" > /dev/null 2>&1; do
 		(($(now_ms) < end)) || { diag "timed out waiting for: $*"; return 1; }
@@ -256,7 +258,7 @@ run_tests() {
 		WORK=$(mktemp -d "${TMPDIR:-/tmp}/$NS_PREFIX.XXXXXX")
 		export WORK
 		began=$(now_ms)
-		run_case "${case_funcs[i]}" "${case_limits[i]}"
+		run_case "${case_funcs[i]}" "$((case_limits[i] * TEST_SLOWNESS))"
 		rc=$?
 		forget_all
 		took=$(($(now_ms) - began))
