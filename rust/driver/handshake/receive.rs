@@ -182,9 +182,9 @@ fn respond(
         return Some(());
     }
     log::sending_response(&device.netdev, peer.number(), source);
-    if send::send(&peer, response.as_bytes()) {
-        peer.timer_event(Event::ResponseSent);
-    }
+    // There is a session now, whether or not the peer will know.
+    peer.timer_event(Event::ResponseSent);
+    send::send(&peer, response.as_bytes());
     Some(())
 }
 

@@ -109,7 +109,7 @@ refute() { if "$@"; then diag "unexpectedly succeeded: $*"; return 1; fi; }
 lacks() {
 	local pat=$1
 	shift
-	if "$@" 2> /dev/null | grep -q -e "$pat"; then diag "'$*' has '$pat'"; return 1; fi
+	if "$@" 2> /dev/null | grep -e "$pat" > /dev/null; then diag "'$*' has '$pat'"; return 1; fi
 }
 # equal ACTUAL EXPECTED [WHAT]
 equal() { [[ $1 == "$2" ]] || { diag "${3:-value}: got '$1', expected '$2'"; return 1; }; }
@@ -154,7 +154,7 @@ for k in sys.argv[1].split("."):
     v = v.get(k) if isinstance(v, dict) else None
 print("" if v is None else v)' "$3"
 }
-is_up() { on "$1" ip -o link show dev "$2" up | grep -q .; }
+is_up() { on "$1" ip -o link show dev "$2" up | grep . > /dev/null; }
 has_handshake() { (($(peer_field "$1" "$2" "$3" 5) > ${4:-0})); }
 
 # underlay MTU: namespaces A and B, joined by a veth pair.
