@@ -21,7 +21,7 @@ MODULE ?= ours
 kbuild = $(MAKE) -C $(KDIR) M=$(CURDIR) $(if $(MO),MO=$(abspath $(MO)))
 rust_files = $$(git ls-files --cached --others --exclude-standard '*.rs')
 
-export MODULE SUITE
+export MODULE SUITE ROWS FRESH QUICK
 
 .PHONY: all
 all: modules
@@ -81,6 +81,11 @@ test-vm:
 test-netns:
 	@qemu/test.sh netns
 
+# Both drivers side by side; ROWS="bulk rtt" for some of it.
+.PHONY: bench
+bench:
+	@bench/run.sh
+
 # A newer point release of the stock kernel, if there is one.
 .PHONY: update
 update:
@@ -95,5 +100,6 @@ help:
 	@echo "  make test-netns      the kernel's own test of WireGuard, from its source package"
 	@echo "  ... KERNEL=debug     on a debug kernel: KASAN, lockdep, kmemleak (builds it first)"
 	@echo "  make fmt fmt-check clippy    Rust formatting and lints"
+	@echo "  make bench           our driver beside the C driver; ROWS=\"bulk rtt small\" MODULE=ours|PATH"
 	@echo "  make update          look for a newer stock kernel"
 	@echo "  WG_CACHE=DIR         where downloads and builds are kept"

@@ -7,6 +7,7 @@
 #   base      Debian 13 userland: tools, iperf3, wireguard-tools, wireguard-go
 #   modules   the stock kernel's modules that a network test may need
 #   tree      the folder behind "modules", for depmod
+#   perf      a folder with perf and its libraries, for profiles (vm.sh --add)
 #
 # They are not compressed: an emulated CPU unpacks slowly. What differs from run
 # to run (tests, our module) is added by vm.sh.
@@ -117,15 +118,48 @@ make_modules() {
 	(cd "$dir/tree" && find usr -print0 | sort -z | cpio --null --create --format=newc --quiet --owner=0:0) >"$dir/modules.cpio"
 }
 
+# perf alone; its libraries beside it, as the base has but some of them.
+make_perf() {
+	local dir=$1 root=$1/root lib
+	mmdebstrap --mode=root --variant=extract --architectures="$WG_ARCH" --include=linux-perf \
+		--aptopt='Apt::Install-Recommends "false"' "$WG_SUITE" "$root" /etc/apt/sources.list
+	mkdir "$dir/lib"
+	cp "$root/usr/bin/perf" "$dir/perf"
+	for lib in "$root"/usr/lib/*-linux-gnu/*.so.*; do
+		# Links become files under the name that is asked for.
+		cp -L "$lib" "$dir/lib/" 2>/dev/null || true
+	done
+	rm -r "$root"
+	# Only what perf or one of its libraries asks for.
+	local wanted=(perf) seen=' ' name
+	while ((${#wanted[@]})); do
+		name=${wanted[0]} wanted=("${wanted[@]:1}")
+		[[ $seen != *" $name "* ]] || continue
+		seen+="$name "
+		lib=$dir/lib/$name
+		[[ $name != perf ]] || lib=$dir/perf
+		[[ -f $lib ]] || continue
+		mapfile -t -O "${#wanted[@]}" wanted < <(objdump -p "$lib" | awk '$1 == "NEEDED" { print $2 }')
+	done
+	for lib in "$dir"/lib/*; do
+		[[ $seen == *" ${lib##*/} "* ]] || rm "$lib"
+	done
+}
+
 case $what in
 --make-base)
 	make_base "$2"
+	exit
+	;;
+--make-perf)
+	make_perf "$2"
 	exit
 	;;
 esac
 
 release=$("$WG_QEMU/kernel.sh" release)
 base_step() { progress "making the guest's userland (about a minute)" "$WG_QEMU/image.sh" --make-base "$1"; }
+perf_step() { progress "fetching perf for the guest" "$WG_QEMU/image.sh" --make-perf "$1"; }
 modules_step() { progress "collecting the stock kernel's modules" "$WG_QEMU/image.sh" --make-modules "$1"; }
 
 case $what in
@@ -134,6 +168,11 @@ base)
 	id=$(declare -p packages WG_ARCH | cat - <(declare -f make_base) | key_of)
 	make_once "$WG_CACHE/image/base-$WG_ARCH-$id" base_step
 	printf '%s\n' "$WG_CACHE/image/base-$WG_ARCH-$id/base.cpio"
+	;;
+perf)
+	id=$(echo "$WG_ARCH" | cat - <(declare -f make_perf) | key_of)
+	make_once "$WG_CACHE/image/perf-$WG_ARCH-$id" perf_step
+	printf '%s\n' "$WG_CACHE/image/perf-$WG_ARCH-$id"
 	;;
 modules | tree)
 	id=$({ declare -p module_folders module_names && declare -f make_modules && "$WG_QEMU/kernel.sh" version; } | key_of)

@@ -1,0 +1,124 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+"""Turn the guests' lines of results into the table and the JSON file.
+
+A line is "@ DRIVER ROW METRIC VALUE RUNS"; drivers are "c", "rust" and "veth"
+(the same traffic without WireGuard).
+"""
+
+import argparse
+import json
+import sys
+
+# (row, metric, what it is, unit, kind, bar)
+# kind "more": Rust / C, the bar is the least; "less": Rust / C, the bar is the
+# most; "most": an absolute limit for Rust.
+TABLE = [
+    ("bulk", "mbps", "TCP, one flow", "Mbit/s", "more", 1.6),
+    ("bulk", "instr_per_byte", "  instructions", "per byte", "less", None),
+    ("rtt", "mean", "ping, idle: mean", "us", "less", 0.6),
+    ("rtt", "p99", "  99th percentile", "us", "less", None),
+    ("small", "per_s", "64-byte UDP received", "1/s", "more", 1.5),
+    ("small", "instr", "  instructions", "each", "less", None),
+    ("loaded-rtt", "mean", "ping under bulk: mean", "us", "less", 0.5),
+    ("loaded-rtt", "p50", "  median", "us", "less", None),
+    ("loaded-rtt", "p99", "  99th percentile", "us", "less", 0.5),
+    ("bulk-udp", "mbps", "UDP GSO to GRO, 1350 bytes", "Mbit/s", "more", 1.6),
+    ("bulk-udp", "instr_per_byte", "  instructions", "per byte", "less", None),
+]
+
+
+def read(paths):
+    """{row: {metric: {driver: {"value": v, "runs": [..]}}}}"""
+    found = {}
+    for path in paths:
+        with open(path, errors="replace") as f:
+            for line in f:
+                word = line.split()
+                if len(word) != 6 or word[0] != "@":
+                    continue
+                _, driver, row, metric, value, runs = word
+                try:
+                    entry = {"value": float(value), "runs": [float(r) for r in runs.split(",")]}
+                except ValueError:
+                    continue
+                found.setdefault(row, {}).setdefault(metric, {})[driver] = entry
+    return found
+
+
+def shown(value):
+    if value is None:
+        return "-"
+    if abs(value) >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.4g}"
+
+
+def judge(kind, bar, c, rust):
+    """The ratio Rust / C, and whether the bar is met (None: no bar, no figure)."""
+    ratio = rust / c if c and rust is not None else None
+    if bar is None or rust is None or (ratio is None and kind != "most"):
+        return ratio, None
+    if kind == "more":
+        return ratio, ratio >= bar
+    if kind == "less":
+        return ratio, ratio <= bar
+    return ratio, rust <= bar
+
+
+def main():
+    args = argparse.ArgumentParser()
+    args.add_argument("--release", required=True)
+    args.add_argument("--json", required=True)
+    args.add_argument("--rows", default="")
+    args.add_argument("--partial", action="store_true", help="keep what the JSON file has of other rows")
+    args.add_argument("files", nargs="+")
+    args = args.parse_args()
+    found = read(args.files)
+    rows = args.rows.split()
+
+    width = 30
+    print(f"\nLinux {args.release}")
+    print(f"{'row':11} {'':{width}} {'unit':9} {'veth':>9} {'C':>9} {'Rust':>9} {'ratio':>7}  bar")
+    missed, missing, entries = [], [], []
+    for row, metric, text, unit, kind, bar in TABLE:
+        if row not in rows:
+            continue
+        by = found.get(row, {}).get(metric, {})
+        value = {d: by[d]["value"] if d in by else None for d in ("veth", "c", "rust")}
+        ratio, met = judge(kind, bar, value["c"], value["rust"])
+        sign = {"more": ">=", "less": "<=", "most": "<="}[kind]
+        note = "" if bar is None else f"{sign} {bar:g}{' ' + unit if kind == 'most' else ''}"
+        if met is not None:
+            note += " ok" if met else " MISSED"
+        elif bar is not None:
+            missing.append(row)
+        if met is False:
+            missed.append(f"{row} {metric}")
+        label = row if not text.startswith(" ") else ""
+        print(
+            f"{label:11} {text:{width}} {unit:9} {shown(value['veth']):>9} {shown(value['c']):>9} "
+            f"{shown(value['rust']):>9} {'-' if ratio is None else f'{ratio:.2f}':>7}  {note}"
+        )
+        entries.append(
+            {"row": row, "metric": metric, "what": text.strip(), "unit": unit, "kind": kind, "bar": bar,
+             "ratio": ratio, "met": met, **{d: by.get(d) for d in ("veth", "c", "rust")}}
+        )
+    try:
+        with open(args.json) as f:
+            old = json.load(f)["rows"] if args.partial else []
+    except (OSError, ValueError, KeyError):
+        old = []
+    kept = [e for e in old if e.get("row") not in rows]
+    with open(args.json, "w") as f:
+        json.dump({"kernel": args.release, "rows": kept + entries}, f, indent=1)
+        f.write("\n")
+    print()
+    if missing:
+        print("no figures: " + ", ".join(dict.fromkeys(missing)))
+    print("bars missed: " + (", ".join(missed) if missed else "none"))
+    return 1 if missing else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,98 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# run.sh: the benchmark. Both drivers on the stock kernel, in the same guest;
+# a table on standard output, build/bench.json, plots in Documentation/bench.
+#
+#   ROWS="bulk rtt"   these rows alone (below); without it, all of them
+#   MODULE=PATH       another .ko than this tree's
+#   FRESH=1           measure the C driver again, even if only some rows are
+#                     asked for: its exact figures of the last time serve
+#                     otherwise
+#   QUICK=1           fewer peers and shorter runs, for a first look
+#
+# Rows of one CPU whose clock counts instructions ("exact"): they give the same
+# figures on any machine, loaded or not. The others need a quiet one.
+
+set -euo pipefail
+# shellcheck source=qemu/lib.sh
+. "$(dirname "${BASH_SOURCE[0]}")/../qemu/lib.sh"
+
+bench=$WG_TREE/bench
+if [[ ! -e /etc/wireguard-rust-root ]]; then
+	need_root
+	exec "$WG_QEMU/root.sh" "$bench/run.sh" "$@"
+fi
+
+exact_rows="bulk rtt small loaded-rtt bulk-udp"
+timed_rows=""
+all_rows="$exact_rows $timed_rows"
+rows=${ROWS:-$all_rows}
+rows=${rows//,/ }
+for row in $rows; do
+	[[ " $all_rows " == *" $row "* ]] || die "no such row: $row (there are: $all_rows)"
+done
+
+out=$WG_TREE/build/bench
+"$bench/tools.sh"
+
+module=${MODULE:-ours}
+if [[ $module == ours ]]; then
+	module=$("$WG_QEMU/build.sh")
+fi
+[[ $module == stock || -f $module ]] || die "no such module: $module"
+release=$("$WG_QEMU/kernel.sh" release)
+
+# What the C driver's exact figures depend on, but for the row.
+key=$({ cat "$bench"/guest/* "$bench"/tools/* && echo "$release ${QUICK:-}" && "$WG_QEMU/image.sh" base; } | key_of)
+known=$out/c-$key
+touch "$known"
+
+# guest NAME ICOUNT MODULE COMMAND: a boot; its lines of results in out/NAME.
+guest() {
+	local name=$1 icount=$2 which=$3 command=$4 rc=0
+	# shellcheck disable=SC2086
+	"$WG_QEMU/vm.sh" $icount --module "$which" --mem 4096 --timeout "${BENCH_TIMEOUT:-3000}" \
+		--add "$out/guest:/wg/bench" --log "$out/$name.log" --run "QUICK=${QUICK:-} $command" |
+		tee "$out/$name.out" | sed -nu 's/^[#@] /  /p' >&2 || rc=$?
+	((rc == 0)) || say "  $name: exit status $rc (the kernel log: $out/$name.log)"
+}
+
+selected() {
+	local row
+	for row in $1; do
+		if [[ " $rows " == *" $row "* ]]; then printf '%s ' "$row"; fi
+	done
+}
+
+exact=$(selected "$exact_rows")
+c_exact=''
+for row in $exact; do
+	if [[ -z ${ROWS:-} || -n ${FRESH:-} ]] || ! grep -q "^@ c $row " "$known"; then c_exact+="$row "; fi
+done
+rm -f "$out"/*.out
+if [[ -n $exact ]]; then
+	# Two guests at a time: neither feels the other.
+	say "exact rows: $exact"
+	pids=()
+	if [[ -n $c_exact ]]; then
+		guest c-exact --icount stock "bench/exact.sh c $c_exact" &
+		pids+=($!)
+	fi
+	guest rust-exact --icount "$module" "bench/exact.sh rust $exact" &
+	pids+=($!)
+	for pid in "${pids[@]}"; do wait "$pid" || true; done
+	if [[ -n $c_exact ]]; then
+		for row in $c_exact; do
+			if grep -q "^@ c $row " "$out/c-exact.out"; then
+				sed -i -E "/^@ (c|veth) $row /d" "$known"
+				grep -E "^@ (c|veth) $row " "$out/c-exact.out" >>"$known"
+			fi
+		done
+	fi
+	for row in $exact; do grep -E "^@ (c|veth) $row " "$known" || true; done >"$out/c-known.out"
+	rm -f "$out/c-exact.out"
+fi
+
+python3 "$bench/report.py" --release "$release" --json "$WG_TREE/build/bench.json" \
+	${ROWS:+--partial} --rows "$rows" "$out"/*.out
