@@ -24,8 +24,8 @@ if [[ ! -e /etc/wireguard-rust-root ]]; then
 	exec "$WG_QEMU/root.sh" "$bench/run.sh" "$@"
 fi
 
-exact_rows="bulk rtt small loaded-rtt bulk-udp"
-timed_rows=""
+exact_rows="bulk rtt small loaded-rtt bulk-udp handshakes lookup flood"
+timed_rows="scale cores"
 all_rows="$exact_rows $timed_rows"
 rows=${ROWS:-$all_rows}
 rows=${rows//,/ }
@@ -48,11 +48,11 @@ key=$({ cat "$bench"/guest/* "$bench"/tools/* && echo "$release ${QUICK:-}" && "
 known=$out/c-$key
 touch "$known"
 
-# guest NAME ICOUNT MODULE COMMAND: a boot; its lines of results in out/NAME.
+# guest NAME OPTIONS MODULE COMMAND: a boot; its lines of results in out/NAME.
 guest() {
-	local name=$1 icount=$2 which=$3 command=$4 rc=0
+	local name=$1 options=$2 which=$3 command=$4 rc=0
 	# shellcheck disable=SC2086
-	"$WG_QEMU/vm.sh" $icount --module "$which" --mem 4096 --timeout "${BENCH_TIMEOUT:-3000}" \
+	"$WG_QEMU/vm.sh" $options --module "$which" --mem 4096 --timeout "${BENCH_TIMEOUT:-3000}" \
 		--add "$out/guest:/wg/bench" --log "$out/$name.log" --run "QUICK=${QUICK:-} $command" |
 		tee "$out/$name.out" | sed -nu 's/^[#@] /  /p' >&2 || rc=$?
 	((rc == 0)) || say "  $name: exit status $rc (the kernel log: $out/$name.log)"
@@ -92,6 +92,20 @@ if [[ -n $exact ]]; then
 	fi
 	for row in $exact; do grep -E "^@ (c|veth) $row " "$known" || true; done >"$out/c-known.out"
 	rm -f "$out/c-exact.out"
+fi
+
+# Real time, more than one CPU: one guest at a time.
+if [[ -n $(selected scale) ]]; then
+	say "scale, both drivers"
+	guest c-scale "--smp 2" stock "bench/scale.sh c"
+	guest rust-scale "--smp 2" "$module" "bench/scale.sh rust"
+fi
+if [[ -n $(selected cores) ]]; then
+	cp "$module" "$out/guest/rust.ko"
+	for cpus in 2 4; do
+		say "cores: $cpus vCPUs, the drivers in turn"
+		guest "cores-$cpus" "--smp $cpus" stock "bench/cores.sh $cpus"
+	done
 fi
 
 python3 "$bench/report.py" --release "$release" --json "$WG_TREE/build/bench.json" \

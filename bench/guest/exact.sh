@@ -35,11 +35,11 @@ rtt_idle() { on A rtt "$1" "${RTT_SECONDS:-0.5}" 0 | awk '{ print $4, $5, $6, $7
 # The same every 5 ms while one TCP flow runs.
 rtt_loaded() {
 	local out
-	on A iperf3 -c "$1" -t "${LOADED_SECONDS:-3}" >/dev/null &
+	on A iperf3 -c "$1" -t "${LOADED_SECONDS:-3}" -J >"$WORK/load" &
 	sleep 0.4
 	out=$(on A rtt "$1" "${LOADED_PING_SECONDS:-2.5}" 0.005)
 	wait $!
-	awk '{ print $4, $5, $6, $7 }' <<<"$out"
+	awk -v b="$(jq .end.sum_received.bits_per_second "$WORK/load")" '{ print $4, $5, $6, $7, b / 1e6 }' <<<"$out"
 }
 
 # Datagrams a second that reach the socket, and the share sent that did.
@@ -58,13 +58,82 @@ bulk_udp() {
 		awk '{ printf "%.2f %.3f\n", $2 * 8 / $3 / 1e6, $3 * 1e9 / $2 }'
 }
 
+# Instructions for one packet that finds no endpoint, without a peer to choose
+# and with many.
+lookup_one() {
+	on A udpload spread 10.0.0.0 9 "$PREFIXES" 37 "${LOOKUP_SECONDS:-0.3}" | awk '{ printf "%.2f\n", $3 * 1e9 / $2 }'
+}
+lookup() {
+	PREFIXES=100000
+	local peers=10000
+	[[ -z ${QUICK:-} ]] || peers=1000 PREFIXES=10000
+	ip -n A link add wgl type wireguard
+	ip -n A link set wgl up
+	ip -n A route add 8.0.0.0/5 dev wgl
+	ip -n A route add 16.0.0.0/4 dev wgl
+	ip -n A route add 32.0.0.0/3 dev wgl
+	ip -n A route add 64.0.0.0/4 dev wgl
+	on A wg set wgl peer "$A_PUB" allowed-ips 0.0.0.0/0
+	TOLERANCE=0.2 agree "$driver" lookup one lookup_one | tee "$WORK/one"
+	prepare.py prefixes "$peers" "$PREFIXES" 37 "$WORK/prefixes"
+	on A wg setconf wgl "$WORK/prefixes"
+	sleep 3
+	TOLERANCE=0.2 agree "$driver" lookup many lookup_one | tee "$WORK/many"
+	result "$driver" lookup instr "$(awk '$3 == "lookup" { v = $5 - v } END { printf "%.1f", v }' "$WORK/one" "$WORK/many")"
+	ip -n A link del wgl
+}
+
+# Handshakes a second that a responder with many peers answers; the initiations
+# were made before and come from a plain socket. Each run needs new peers.
+handshakes() {
+	local count=400
+	rm -f "$WORK"/{messages,peers}
+	prepare.py initiations "$B_PUB" "$count" "$WORK/messages" "$WORK/peers" || return 1
+	on B wg addconf wg0 "$WORK/peers"
+	sleep 2
+	on A replay window 192.0.2.2 1002 "$WORK/messages" 32 |
+		awk -v c="$count" '{ printf "%.1f %.0f %.3f\n", $2 / $3, $3 * 1e9 / $2, $2 / c }'
+	# Only the one peer again.
+	on B wg show wg0 peers | grep -vF "$A_PUB" | sed 's/.*/peer & remove/' | xargs nsenter --net=/run/netns/B wg set wg0
+	sleep 2
+}
+
+# Goodput of bulk while initiations with a valid mac1 come from everywhere, and
+# while the same packets go to a socket that drops them.
+flooded() {
+	on A replay spoof 192.0.2.2 "$1" "$WORK/flood" "${FLOOD_RATE:-5000}" 600 >/dev/null &
+	local pid=$! bits
+	sleep 0.5
+	bits=$(on A iperf3 -c 10.77.0.2 -t "${BULK_SECONDS:-1}" -O 0.3 -J | jq .end.sum_received.bits_per_second)
+	pkill -x replay
+	wait "$pid" 2>/dev/null
+	sleep 2
+	awk -v b="$bits" 'BEGIN { printf "%.2f\n", b / 1e6 }'
+}
+flood() {
+	ip -n B route add default via 192.0.2.1
+	prepare.py flood "$B_PUB" 5000 "$WORK/flood"
+	TOLERANCE=2 agree "$driver" flood dropped flooded 5300 | tee "$WORK/dropped"
+	TOLERANCE=2 agree "$driver" flood mbps flooded 1002 | tee "$WORK/flooded"
+	result "$driver" flood share "$(awk '$3 == "flood" { if (NR == FNR) d = $5; else f = $5 } END { printf "%.3f", f / d }' "$WORK/dropped" "$WORK/flooded")"
+	ip -n B route del default
+}
+
 for row; do
 	case $row in
 	bulk) what=(mbps,instr_per_byte bulk) ;;
 	rtt) what=(mean,p50,p99,max rtt_idle) ;;
 	small) what=(per_s,instr,share small) ;;
-	loaded-rtt) what=(mean,p50,p99,max rtt_loaded) ;;
+	loaded-rtt) what=(mean,p50,p99,max,mbps rtt_loaded) ;;
 	bulk-udp) what=(mbps,instr_per_byte bulk_udp) ;;
+	handshakes)
+		TOLERANCE=1 agree "$driver" handshakes per_s,instr,share handshakes
+		continue
+		;;
+	lookup | flood)
+		"$row"
+		continue
+		;;
 	*) say "no such row: $row" && continue ;;
 	esac
 	TOLERANCE=1

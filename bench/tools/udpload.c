@@ -4,8 +4,10 @@
  *
  *   udpload hold PORT                      a socket that nobody reads, until killed
  *   udpload burst ADDR PORT BYTES SECONDS  datagrams by sendmmsg(), 64 a call
- *   udpload spread ADDR PORT COUNT SECONDS 32-byte datagrams, each to another
- *                                          address: ADDR + 256 * (a walk of COUNT)
+ *   udpload spread ADDR PORT COUNT STEP SECONDS
+ *                                          32-byte datagrams, each to another /24:
+ *                                          ADDR + 256 * STEP * (0 .. COUNT - 1, in
+ *                                          no order)
  *   udpload gro PORT                       read aggregated datagrams, acknowledge them,
  *                                          until one says "end" ...
  *   udpload gso ADDR PORT BYTES SECONDS    ... and the sender: UDP_SEGMENT, with a
@@ -65,6 +67,7 @@ static int burst(char **argv, int spread)
 	struct sockaddr_in first = address(argv[0], argv[1]), to[BATCH];
 	size_t bytes = spread ? 32 : strtoul(argv[2], NULL, 10);
 	uint32_t count = spread ? (uint32_t)strtoul(argv[2], NULL, 10) : 1;
+	uint32_t step = spread ? 256 * (uint32_t)strtoul(argv[3], NULL, 10) : 0;
 	uint64_t start, end, now, sent = 0;
 	struct mmsghdr messages[BATCH];
 	struct iovec iov = { buffer, bytes };
@@ -88,12 +91,12 @@ static int burst(char **argv, int spread)
 		die("connect");
 
 	start = now_ns();
-	end = start + seconds(argv[3]);
+	end = start + seconds(argv[spread ? 4 : 3]);
 	do {
 		for (i = 0; spread && i < BATCH; i++) {
 			/* A step that is prime to any count used here. */
 			at = (at + 7919) % count;
-			to[i].sin_addr.s_addr = htonl(ntohl(first.sin_addr.s_addr) + at * 256);
+			to[i].sin_addr.s_addr = htonl(ntohl(first.sin_addr.s_addr) + at * step);
 		}
 		n = sendmmsg(fd, messages, BATCH, 0);
 		if (n > 0)
@@ -192,7 +195,7 @@ int main(int argc, char **argv)
 		return gro(argv + 2);
 	if (argc == 6 && !strcmp(argv[1], "burst"))
 		return burst(argv + 2, 0);
-	if (argc == 6 && !strcmp(argv[1], "spread"))
+	if (argc == 7 && !strcmp(argv[1], "spread"))
 		return burst(argv + 2, 1);
 	if (argc == 6 && !strcmp(argv[1], "gso"))
 		return gso(argv + 2);
