@@ -71,13 +71,15 @@ demo:
 shell:
 	@qemu/demo.sh --shell
 
-.PHONY: test test-host test-vm
+.PHONY: test test-host test-vm test-netns
 test:
 	@qemu/test.sh all
 test-host:
 	@qemu/test.sh host
 test-vm:
 	@qemu/test.sh vm
+test-netns:
+	@qemu/test.sh netns
 
 # Both drivers side by side; ROWS="bulk rtt" for some of it.
 .PHONY: bench
@@ -95,6 +97,8 @@ help:
 	@echo "  make module          the module for the stock Debian kernel (path on the last line)"
 	@echo "  make test-host       cargo test in the Debian 13 root"
 	@echo "  make test-vm         guest tests; SUITE=\"tunnel config\" MODULE=ours|stock|PATH KERNEL=7.2 ARCH=amd64"
+	@echo "  make test-netns      the kernel's own test of WireGuard, from its source package"
+	@echo "  ... KERNEL=debug     on a debug kernel: KASAN, lockdep, kmemleak (builds it first)"
 	@echo "  make fmt fmt-check clippy    Rust formatting and lints"
 	@echo "  make bench           our driver beside the C driver; ROWS=\"bulk rtt small\" MODULE=ours|PATH"
 	@echo "  make update          look for a newer stock kernel"

@@ -16,10 +16,21 @@ WG_ARCH=${ARCH:-${WG_ARCH:-amd64}}
 WG_ARCH=${WG_ARCH/#x86_64/amd64}
 WG_ARCH=${WG_ARCH/#aarch64/arm64}
 WG_KERNEL=${KERNEL:-${WG_KERNEL:-7.2}}
-export WG_ARCH WG_KERNEL
+# KERNEL=debug, KERNEL=7.3-debug: a line's debug kernel instead of the stock one.
+WG_VARIANT=${WG_VARIANT:-stock}
+if [[ $WG_KERNEL == debug || $WG_KERNEL == *-debug ]]; then
+	WG_VARIANT=debug
+	WG_KERNEL=${WG_KERNEL%debug}
+	WG_KERNEL=${WG_KERNEL%-}
+	WG_KERNEL=${WG_KERNEL:-7.2}
+fi
+export WG_ARCH WG_KERNEL WG_VARIANT
 unset ARCH KERNEL
 if [[ $WG_ARCH != amd64 && " ${WG_ROOT_EXTRA:-} " != *" $WG_ARCH "* ]]; then
 	export WG_ROOT_EXTRA="${WG_ROOT_EXTRA:+$WG_ROOT_EXTRA }$WG_ARCH"
+fi
+if [[ $WG_VARIANT == debug && " ${WG_ROOT_EXTRA:-} " != *" llvm "* ]]; then
+	export WG_ROOT_EXTRA="${WG_ROOT_EXTRA:+$WG_ROOT_EXTRA }llvm"
 fi
 
 # Messages go to standard error: standard output is for results.

@@ -1,16 +1,23 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# test.sh host|vm|all: run the tests and end with the line "N passed, N failed".
+# test.sh host|vm|netns|all: run the tests; the last line is "N passed, N failed".
 #
 #   host   cargo test of the workspace, inside the toolchain root
 #   vm     the guest tests on the stock kernel; SUITE="tunnel config" selects
 #          files, MODULE=stock takes the C driver instead of ours, or a path
-#   all    both
+#   netns  the kernel's own test, straight from its source package
+#   all    host and vm
+#
+# KERNEL=debug takes the debug kernel: everything is much slower there.
 
 set -euo pipefail
 # shellcheck source=qemu/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+# How many times as long as on the stock kernel a test may take.
+slowness=1
+[[ $WG_VARIANT != debug ]] || slowness=${TEST_SLOWNESS:-5}
 
 passed=0 failed=0
 work=$(mktemp -d "${TMPDIR:-/tmp}/wg-test.XXXXXX")
@@ -39,32 +46,45 @@ host() {
 	add "$p" "$f" "$rc" "host tests"
 }
 
-vm() {
-	local rc=0 module=${MODULE:-ours} names
-	say "== guest tests: Linux $WG_KERNEL, $WG_ARCH"
+# guest WHAT OPTIONS...: one VM with the chosen module; its results are added.
+guest() {
+	local rc=0 module=${MODULE:-ours} what=$1 line="Linux $WG_KERNEL"
+	shift
+	[[ $WG_VARIANT == stock ]] || line+=" $WG_VARIANT"
+	say "== $what: $line, $WG_ARCH"
 	if [[ $module == ours ]]; then
 		module=$("$WG_QEMU/build.sh") || {
 			add 0 0 1 "building the module"
 			return 0
 		}
 	fi
-	names=${SUITE:-}
-	"$WG_QEMU/vm.sh" --module "$module" --smp "${SMP:-2}" --timeout "${VM_TIMEOUT:-2400}" \
-		--log "$WG_TREE/build/kernel.log" \
-		--run "guest/run-tests.sh ${names//,/ }" | tee "$work/vm" || rc=$?
+	"$WG_QEMU/vm.sh" --module "$module" --smp "${SMP:-2}" --timeout "${VM_TIMEOUT:-$((2400 * slowness))}" \
+		--log "$WG_TREE/build/kernel.log" "$@" | tee "$work/vm" || rc=$?
 	read -r p f < <(awk '/^[0-9]+ passed, [0-9]+ failed$/ { p = $1; f = $3 } END { print p + 0, f + 0 }' "$work/vm")
-	add "$p" "$f" "$rc" "guest tests"
+	add "$p" "$f" "$rc" "$what"
+}
+
+vm() {
+	local names=${SUITE:-}
+	guest "guest tests" --run "TEST_SLOWNESS=$slowness guest/run-tests.sh ${names//,/ }"
+}
+
+netns() {
+	guest "netns.sh" \
+		--add "$("$WG_QEMU/kernel.sh" source)/tools/testing/selftests/wireguard/netns.sh:/wg/netns.sh" \
+		--run "guest/netns.sh /wg/netns.sh"
 }
 
 mkdir -p "$WG_TREE/build"
 case ${1:-all} in
 host) host ;;
 vm) vm ;;
+netns) netns ;;
 all)
 	host
 	vm
 	;;
-*) die "test.sh host|vm|all" ;;
+*) die "test.sh host|vm|netns|all" ;;
 esac
 printf '%d passed, %d failed\n' "$passed" "$failed"
 ((failed == 0))

@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# vm.sh OPTIONS: boot the stock kernel in QEMU and run one command there.
+# vm.sh OPTIONS: boot the kernel (KERNEL=..., see kernel.sh) in QEMU and run one command there.
 #
 #   --run COMMAND      shell command for the guest; its output comes out here
 #   --script FILE ARGS... (last)  the same with a script of this machine
 #   --module WHICH     stock (the C driver, default), or the path of a .ko that
 #                      "modprobe wireguard" then finds in its place
 #   --add SRC[:DEST]   put a file or folder into the guest (DEST: /wg/NAME)
-#   --smp N --mem MIB  CPUs (2), memory (2048)
+#   --smp N --mem MIB  CPUs (2), memory (2048; debug kernel 3072)
 #   --timeout S        end of the whole run (600)
 #   --append ARGS      more kernel arguments
 #   --icount           one CPU, guest time = instructions executed (benchmarks)
@@ -31,7 +31,7 @@ if [[ ! -e /etc/wireguard-rust-root ]]; then
 	exec "$WG_QEMU/root.sh" "$WG_QEMU/vm.sh" "$@"
 fi
 
-module=stock smp=2 mem=2048 limit=600 append='' icount='' extra='' keep_log='' dirty_ok='' shell='' command=''
+module=stock smp=2 mem='' limit=600 append='' icount='' extra='' keep_log='' dirty_ok='' shell='' command=''
 add=()
 while (($#)); do
 	case $1 in
@@ -60,6 +60,11 @@ while (($#)); do
 done
 [[ -n $command || -n $shell ]] || die "vm.sh: nothing to do (--run, --script or --shell)"
 [[ $module == stock || -f $module ]] || die "vm.sh: no such module: $module"
+
+if [[ -z $mem ]]; then
+	mem=2048
+	[[ $WG_VARIANT != debug ]] || mem=3072
+fi
 
 # Where the parts are (made now if this is the first time).
 vmlinuz=$("$WG_QEMU/kernel.sh" vmlinuz)
@@ -128,17 +133,20 @@ run_layer >"$work/run.cpio"
 cat "$base" "$modules" "$work/run.cpio" >"$work/initrd"
 
 kernel_args="panic=-1 rdinit=/init log_buf_len=8M mitigations=off"
+# What KASAN finds anyway costs a third of the speed.
+[[ $WG_VARIANT != debug ]] || kernel_args+=" slub_debug=FZ debug_pagealloc=off"
 
 common=(-nodefaults -no-user-config -display none -no-reboot -m "$mem" -kernel "$vmlinuz")
 
 # KVM counts only if it boots this kernel: there are machines whose /dev/kvm
 # does not run a stock guest. Asked once per boot of this machine.
 kvm_works() {
-	local answer
+	local answer boot
 	[[ -w /dev/kvm && $WG_ARCH == "$(dpkg --print-architecture)" && -z ${WG_NO_KVM:-} ]] || return 1
-	answer=$WG_CACHE/kvm-$(cat /proc/sys/kernel/random/boot_id)-$release
+	boot=$(cat /proc/sys/kernel/random/boot_id)
+	answer=$WG_CACHE/kvm-$boot-$release
 	if [[ ! -s $answer ]]; then
-		rm -f "$WG_CACHE"/kvm-*
+		find "$WG_CACHE" -maxdepth 1 -name 'kvm-*' ! -name "kvm-$boot-*" -delete
 		mkdir -p "$work/probe"
 		printf '#!/bin/busybox sh\n/bin/busybox mount -t proc proc /proc\necho probe-booted >/dev/console\n/bin/busybox poweroff -f\n' >"$work/probe/init"
 		chmod +x "$work/probe/init"

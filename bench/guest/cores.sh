@@ -25,7 +25,6 @@ rmmod wireguard
 # Eight tunnels: wg0 ... wg7 in A, all to the one wg0 in B.
 tunnels() {
 	local i key
-	declare -a private
 	keys B
 	ip -n B link add wg0 type wireguard
 	on B wg set wg0 private-key <(echo "$B_KEY") listen-port 2000

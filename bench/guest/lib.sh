@@ -9,6 +9,7 @@
 # begin with "#" are for people.
 
 export PATH=/wg/bench:$PATH
+# shellcheck disable=SC2034 # for the scripts that source this
 WORK=$(mktemp -d)
 
 say() { echo "# $*"; }

@@ -4,14 +4,17 @@
 # run-tests.sh [NAME...]: run the guest tests (all, or those named; "tunnel" and
 # "tunnel.sh" are the same) and judge each file: its results and plan (KTAP),
 # its exit status, its time, the kernel log while it ran, and that the module
-# can be removed after it. The last line is "N passed, N failed".
+# can be removed after it; on a kernel with kmemleak also that nothing leaked.
+# The last line is "N passed, N failed".
 #
-#   TEST_TIMEOUT=S   time for one file (600)
+#   TEST_SLOWNESS=N  how many times as long everything may take (1)
+#   TEST_TIMEOUT=S   time for one file (600 times that)
 
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
 tests=${TEST_DIR:-$here/../selftests}
-limit=${TEST_TIMEOUT:-600}
+export TEST_SLOWNESS=${TEST_SLOWNESS:-1}
+limit=${TEST_TIMEOUT:-$((600 * TEST_SLOWNESS))}
 passed=0 failed=0 skipped=0
 table=()
 
@@ -68,6 +71,8 @@ run_file() {
 	elif ((status != 0 && bad == 0)) && ! grep -qE '^1\.\.0 # SKIP' "$out"; then
 		problem "exit status $status"
 	fi
+	# Once with the module, so that its functions have names in a report.
+	if ! "$here/kmemleak"; then problem "memory leaked"; fi
 	if [[ -d /sys/module/wireguard ]] && ! timeout 60 rmmod wireguard; then
 		problem "the module cannot be removed"
 	fi
@@ -83,9 +88,14 @@ run_file() {
 	table+=("$(printf '%-22s %4d passed %4d failed %4d skipped %5d s' "$file" "$good" "$bad" "$skip" "$took")")
 }
 
+"$here/kmemleak" --forget
 for file in "${files[@]}"; do
 	run_file
 done
+file=all
+bad=0
+if ! "$here/kmemleak"; then problem "memory leaked"; fi
+failed=$((failed + bad))
 echo "# ===="
 for file in ${table[@]+"${table[@]}"}; do echo "# $file"; done
 echo "# skipped: $skipped"

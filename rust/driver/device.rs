@@ -173,6 +173,10 @@ impl Device {
     fn go_down(&self, config: &mut Config) {
         config.up = false;
         self.running.store(0, Relaxed);
+        // First what makes sessions: no message comes in any more, and none is being processed.
+        drop(self.port.replace(None));
+        self.handshakes.purge();
+        self.kex.flush();
         for entry in config.peers() {
             let peer = &entry.peer;
             self.netdev.tx_dropped(peer.purge_staged());
@@ -180,8 +184,6 @@ impl Device {
             Peer::forget_sessions(peer);
             peer.allow_initiation_now();
         }
-        self.handshakes.purge();
-        drop(self.port.replace(None));
     }
 }
 
@@ -254,9 +256,12 @@ impl netdev::Driver for Device {
             this.remove_all_peers(&mut config);
             drop(this.identity.replace(None));
         }
-        // Work in hand holds peers and the device.
-        this.kex.drain();
-        this.crypt.drain();
+        // Work in hand holds peers and the device. Some that began before the peers were removed may
+        // have asked for more in the other queue, and that once again; after that nothing does.
+        for _ in 0..2 {
+            this.crypt.flush();
+            this.kex.flush();
+        }
         // Peers hold the device and are freed by RCU callbacks. The last reference to the device
         // must not go there, in softirq: it destroys work queues.
         while this.live_peers.load(Relaxed) > 0 {

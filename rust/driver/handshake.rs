@@ -79,6 +79,7 @@ impl Peer {
         let mut handshake = this.handshake.lock();
         handshake.identity = number;
         let index = handshake.noise.identity_changed();
+        this.end_quiet();
         drop(handshake);
         Self::free_in_flight(this, index);
     }
@@ -91,7 +92,9 @@ impl Peer {
 
     /// The next initiation need not wait for the last to be 5 s ago. Process context.
     pub(crate) fn allow_initiation_now(&self) {
-        self.handshake.lock().noise.allow_initiation_now();
+        let mut handshake = self.handshake.lock();
+        handshake.noise.allow_initiation_now();
+        self.end_quiet();
     }
 
     fn free_in_flight(this: &Shared<Self>, index: Option<Index>) {

@@ -25,13 +25,16 @@ use wg_kapi::{
     work::Work, //
 };
 use wg_proto::{
+    constants::REKEY_TIMEOUT,
     keypairs::{Retired, Slots},
     keys::{PresharedKey, PublicKey},
     noise::Role,
+    time::Instant,
     timers, //
 };
 
 use crate::{
+    crypto,
     device::Device,
     handshake::{PeerHandshake, SendInitiation},
     keypair::Keypair,
@@ -57,6 +60,9 @@ pub(crate) struct Peer {
     remote: PublicKey,
     dead: Atomic<i32>,
     has_endpoint: Atomic<i32>,
+    /// When the next initiation may leave, in nanoseconds of the clock of [`crypto::now`]: a hint
+    /// that spares the worker; what counts is under the handshake's lock.
+    quiet_until: Atomic<i64>,
     /// Seconds between persistent keepalives, 0 for none.
     keepalive: Atomic<i32>,
     /// The keypair to send with, for readers without the lock.
@@ -133,6 +139,7 @@ impl Peer {
             try_pin_init!(Self {
                 dead: Atomic::new(0),
                 has_endpoint: Atomic::new(0),
+                quiet_until: Atomic::new(0),
                 keepalive: Atomic::new(0),
                 current: rcu::Slot::empty(),
                 slots <- new_spinlock_bh!(Slots::new()),
@@ -198,6 +205,25 @@ impl Peer {
         Self::forget_handshake(this);
         this.routes.reset();
         this.purge_staged()
+    }
+
+    /// Whether an initiation asked for now would only be held back.
+    #[inline]
+    pub(crate) fn is_quiet(&self) -> bool {
+        let now = i64::try_from(crypto::now().as_nanos()).unwrap_or(i64::MAX);
+        now < self.quiet_until.load(Relaxed)
+    }
+
+    /// A handshake message leaves at `now`: the next initiation has to wait.
+    pub(crate) fn keep_quiet(&self, now: Instant) {
+        let until = now.saturating_add(REKEY_TIMEOUT).as_nanos();
+        self.quiet_until
+            .store(i64::try_from(until).unwrap_or(i64::MAX), Relaxed);
+    }
+
+    /// The next initiation need not wait.
+    pub(crate) fn end_quiet(&self) {
+        self.quiet_until.store(0, Relaxed);
     }
 
     // Keypairs.
@@ -289,7 +315,7 @@ impl Peer {
         self.has_endpoint.load(Relaxed) != 0
     }
 
-    /// Notes where an authenticated message came from (contract E2, E3) or what was configured.
+    /// Notes where an authenticated message came from (contract E2, E3).
     pub(crate) fn set_endpoint(&self, endpoint: &Endpoint) {
         let mut known = self.endpoint.lock();
         if known.same(endpoint) {
@@ -297,6 +323,13 @@ impl Peer {
         }
         *known = *endpoint;
         drop(known);
+        self.has_endpoint.store(1, Relaxed);
+        self.routes.reset();
+    }
+
+    /// Sets where to send to, as configured; the source address is chosen anew.
+    pub(crate) fn configure_endpoint(&self, endpoint: &Endpoint) {
+        *self.endpoint.lock() = *endpoint;
         self.has_endpoint.store(1, Relaxed);
         self.routes.reset();
     }

@@ -314,5 +314,9 @@ fn prepare(
         Version::V4 => Inner::V4,
         Version::V6 => Inner::V6,
     };
-    skb.set_inner(inner, packet.len).is_ok()
+    let made = skb.set_inner(inner, packet.len);
+    if made.is_err() {
+        device.count(Stat::RxNotIp);
+    }
+    made.is_ok()
 }

@@ -44,6 +44,8 @@ stats! {
     RxMalformed = c"rx_drop_malformed",
     /// Handshake messages before the random number generator was ready.
     RxNoRandomness = c"rx_drop_no_randomness",
+    /// Handshake messages while there is no private key, or the interface goes down.
+    RxNoIdentity = c"rx_drop_no_identity",
     /// Handshake messages in excess of the queue.
     RxHandshakeQueue = c"rx_drop_handshake_queue",
     /// Handshake messages with a wrong mac1.

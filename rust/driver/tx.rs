@@ -46,8 +46,11 @@ const MAX_QUEUED_PACKETS: usize = 4096;
 /// Room ahead of a message of our own making: its header, UDP, IP and the lower layers.
 pub(crate) const HEADROOM: usize = 128;
 
+/// Messages that make a batch, unless one packet alone is more.
+const BATCH: usize = 128;
+
 /// Batches that a driver sends before it makes way for others on its CPU.
-const TURN: usize = 16;
+const TURN: usize = 4;
 
 /// Packets that wait to be sent to one peer.
 pub(crate) struct TxQueue {
@@ -77,10 +80,24 @@ impl TxQueue {
         self.messages = self.messages.saturating_add(messages);
     }
 
-    /// Takes all packets, and the number of messages that they will be.
-    fn take(&mut self) -> (SkbChain, usize) {
-        let packets = core::mem::replace(&mut self.packets, SkbChain::new());
-        (packets, core::mem::take(&mut self.messages))
+    /// Takes the first packets, of at most `limit` messages but at least one packet, and the number
+    /// of messages that they will be.
+    fn take(&mut self, limit: usize) -> (SkbChain, usize) {
+        if self.messages <= limit {
+            let packets = core::mem::replace(&mut self.packets, SkbChain::new());
+            return (packets, core::mem::take(&mut self.messages));
+        }
+        let mut taken = SkbChain::new();
+        let mut messages: usize = 0;
+        while messages < limit {
+            let Some(packet) = self.packets.pop_front() else {
+                break;
+            };
+            messages = messages.saturating_add(messages_of(&packet));
+            taken.push_back(packet);
+        }
+        self.messages = self.messages.saturating_sub(messages);
+        (taken, messages)
     }
 
     /// Drops the oldest packets until at most `limit` messages are left; says how many went.
@@ -144,7 +161,7 @@ pub(crate) fn xmit(device: &Device, mut skb: SkBuff) -> Result {
         // Stays whole until it is encrypted.
         Some(gso) => {
             note(&mut skb, mtu, gso.segments);
-            transmit(peer, skb.into(), usize::from(gso.segments));
+            transmit(peer, skb.into(), usize::from(gso.segments), false);
             return Ok(());
         }
         None => skb.segment(&device.netdev),
@@ -153,7 +170,7 @@ pub(crate) fn xmit(device: &Device, mut skb: SkBuff) -> Result {
         Ok(mut chain) => {
             chain.for_each_mut(|packet| note(packet, mtu, 1));
             let messages = chain.len();
-            transmit(peer, chain, messages);
+            transmit(peer, chain, messages, false);
             Ok(())
         }
         Err((error, mut skb)) => {
@@ -169,9 +186,9 @@ fn refuse(device: &Device, why: Stat, error: Error) -> Error {
     error
 }
 
-/// Adds packets to the queue of `peer` and works on it unless somebody does. Any context but hard
-/// interrupts.
-fn transmit(peer: SharedRef<'_, Peer>, mut packets: SkbChain, messages: usize) {
+/// Adds packets to the queue of `peer` and works on it unless somebody does. `again`: there may be
+/// a session where there was none. Any context but hard interrupts.
+fn transmit(peer: SharedRef<'_, Peer>, mut packets: SkbChain, messages: usize, again: bool) {
     let mut queue = peer.tx.lock();
     let limit = if queue.driven {
         MAX_QUEUED_PACKETS
@@ -180,7 +197,7 @@ fn transmit(peer: SharedRef<'_, Peer>, mut packets: SkbChain, messages: usize) {
     };
     let dropped = queue.trim(limit);
     queue.push(&mut packets, messages);
-    queue.again = true;
+    queue.again |= again;
     let driven = core::mem::replace(&mut queue.driven, true);
     drop(queue);
     if dropped != 0 {
@@ -194,7 +211,7 @@ fn transmit(peer: SharedRef<'_, Peer>, mut packets: SkbChain, messages: usize) {
 
 /// Sends what waits for a session, now that there may be one.
 pub(crate) fn flush(peer: SharedRef<'_, Peer>) {
-    transmit(peer, SkbChain::new(), 0);
+    transmit(peer, SkbChain::new(), 0, true);
 }
 
 /// Sends a keepalive, unless there are packets waiting that serve as well (contract D5).
@@ -213,7 +230,7 @@ pub(crate) fn send_keepalive(peer: SharedRef<'_, Peer>) {
         }
     }
     let messages = chain.len();
-    transmit(peer, chain, messages);
+    transmit(peer, chain, messages, true);
 }
 
 /// Works on the queue of `peer`; the caller has set `driven`.
@@ -226,7 +243,7 @@ fn drive(peer: SharedRef<'_, Peer>) {
                 queue.driven = false;
                 return;
             }
-            queue.take()
+            queue.take(BATCH)
         };
         let guard = rcu::read_lock();
         match reserve(&peer, messages, &guard) {
@@ -236,7 +253,7 @@ fn drive(peer: SharedRef<'_, Peer>) {
                 batch.for_each_mut(SkBuff::orphan);
                 let mut queue = peer.tx.lock();
                 // Back to the front.
-                let (mut newer, newer_messages) = queue.take();
+                let (mut newer, newer_messages) = queue.take(usize::MAX);
                 queue.push(&mut batch, messages);
                 queue.push(&mut newer, newer_messages);
                 if queue.again {
@@ -301,7 +318,10 @@ fn wants_renewal(peer: &Peer, guard: &rcu::Guard) -> bool {
 fn send_batch(peer: &Peer, keypair: &Keypair, first: u64, batch: SkbChain) {
     let device = peer.device();
     if peer.is_dead() {
-        return;
+        let messages = batch
+            .into_iter()
+            .fold(0, |sum: usize, skb| sum.saturating_add(messages_of(&skb)));
+        return device.count_many(Stat::TxStaged, messages);
     }
     let mut sealed = SkbChain::new();
     let mut has_data = false;
@@ -339,7 +359,10 @@ fn seal(device: &Device, keypair: &Keypair, mut skb: SkBuff, counter: u64) -> Op
     cb.ds = skb.ip_header().map_or(0, |ip| ecn_encapsulate(ip.ds));
     let key = keypair.sending_key();
     if messages_of(&skb) > 1 {
-        let gso = skb.gso(&device.netdev)?;
+        // Counters were reserved for as many as there were then.
+        let gso = skb
+            .gso(&device.netdev)
+            .filter(|gso| usize::from(gso.segments) == messages_of(&skb))?;
         let (full, last) = (padded_len(gso.full, mtu), padded_len(gso.last, mtu));
         let mut messages = skb
             .seal_gso(&device.netdev, header.as_bytes(), full, last, counter, key)
@@ -381,7 +404,10 @@ pub(crate) fn send_messages(peer: &Peer, messages: SkbChain) -> bool {
                     device.count_many(Stat::TxTrainMessages, count);
                 }
             }
-            Err(_) => device.count_many(Stat::TxSend, count),
+            Err(_) => {
+                log::no_route(&device.netdev, peer.number(), &endpoint);
+                device.count_many(Stat::TxSend, count);
+            }
         }
     }
     sent

@@ -35,8 +35,9 @@ use crate::{
 /// Processes one message; `waiting` is how many there were with it.
 pub(super) fn message(device: &Arc<Device>, mut skb: SkBuff, waiting: usize) {
     let source = skb.noted_sender();
-    let Some(identity) = Identity::of(device) else {
-        return;
+    let identity = match Identity::of(device) {
+        Some(identity) if device.is_running() => identity,
+        _ => return device.count(Stat::RxNoIdentity),
     };
     let Some(bytes) = skb.payload() else {
         return device.count(Stat::NoMemory);
@@ -79,6 +80,7 @@ fn admit(
     }
     let FloodGuard { cookies, .. } = &mut *guard;
     let Some(address) = socket_address(source) else {
+        device.count(Stat::RxMalformed);
         return false;
     };
     match cookies.check(macs, message, &address, now, &mut KernelRng, &KernelCrypto) {
@@ -167,6 +169,7 @@ fn respond(
         .ok()?;
     handshake.jar.stamp(&mut response, now, &KernelCrypto);
     handshake.noise.note_sent(now);
+    peer.keep_quiet(now);
     let installed = install(&peer, session);
     drop(handshake);
 
@@ -179,9 +182,9 @@ fn respond(
         return Some(());
     }
     log::sending_response(&device.netdev, peer.number(), source);
-    if send::send(&peer, response.as_bytes()) {
-        peer.timer_event(Event::ResponseSent);
-    }
+    // There is a session now, whether or not the peer will know.
+    peer.timer_event(Event::ResponseSent);
+    send::send(&peer, response.as_bytes());
     Some(())
 }
 

@@ -36,7 +36,7 @@ pub(crate) fn request(peer: SharedRef<'_, Peer>) {
 
 /// The same for the timer that retries, which counts on.
 pub(crate) fn request_again(peer: SharedRef<'_, Peer>) {
-    if peer.is_dead() {
+    if peer.is_dead() || peer.is_quiet() {
         return;
     }
     if let Some(owner) = peer.get() {
@@ -60,9 +60,10 @@ impl WorkHandler<Shared<Peer>> for SendInitiation {
             return;
         };
         log::sending_initiation(&device.netdev, peer.number(), &peer.endpoint());
-        if send(&peer, message.as_bytes()) {
-            peer.timer_event(Event::InitiationSent);
-        }
+        // Before it leaves: the response may be here before we go on, and ends the retries that this
+        // begins. Also where it cannot leave: then a retry is all the more wanted.
+        peer.timer_event(Event::InitiationSent);
+        send(&peer, message.as_bytes());
     }
 }
 
@@ -75,6 +76,7 @@ fn make(peer: &Shared<Peer>, identity: &Identity) -> Option<Initiation> {
         return None;
     }
     handshake.noise.note_sent(now);
+    peer.keep_quiet(now);
     let index = index::allocate(&mut KernelRng, |index| {
         let _unique = device.index_lock.lock();
         if device.keypairs.get(&index.0, &rcu::read_lock()).is_some() {
@@ -120,17 +122,17 @@ fn make(peer: &Shared<Peer>, identity: &Identity) -> Option<Initiation> {
 }
 
 /// Sends a handshake message to the endpoint of `peer`.
-pub(super) fn send(peer: &Peer, message: &[u8]) -> bool {
-    let Ok(mut skb) = SkBuff::alloc(message.len(), tx::HEADROOM) else {
-        peer.device().count(Stat::NoMemory);
-        return false;
+pub(super) fn send(peer: &Peer, message: &[u8]) {
+    let made = SkBuff::alloc(message.len(), tx::HEADROOM).and_then(|mut skb| {
+        skb.put(message)?;
+        Ok(skb)
+    });
+    let Ok(mut skb) = made else {
+        return peer.device().count(Stat::NoMemory);
     };
-    if skb.put(message).is_err() {
-        return false;
-    }
     skb.set_cb(Cb {
         ds: HANDSHAKE_TOS,
         ..Cb::default()
     });
-    tx::send_messages(peer, SkbChain::from(skb))
+    tx::send_messages(peer, SkbChain::from(skb));
 }

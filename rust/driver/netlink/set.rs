@@ -196,7 +196,7 @@ fn configure(
     renew: bool,
 ) -> Result {
     if let Some(endpoint) = attrs.get(peer::ENDPOINT).and_then(read_endpoint) {
-        target.set_endpoint(&endpoint);
+        target.configure_endpoint(&endpoint);
     }
     if renew {
         Device::disallow_all_ips(config, target)

@@ -40,6 +40,24 @@ static void wg_poly_tag(const u8 *block, const u8 *text, u32 len, u8 *tag)
 	memzero_explicit(&poly, sizeof(poly));
 }
 
+/* The same where the 16 bytes behind the text may be overwritten. */
+static void wg_poly_tag_over(const u8 *block, u8 *text, u32 len, u8 *tag)
+{
+	struct poly1305_desc_ctx poly;
+
+	if (len % POLY1305_BLOCK_SIZE) {
+		wg_poly_tag(block, text, len, tag);
+		return;
+	}
+	/* All of it in one piece, which the vector code likes better. */
+	put_unaligned_le64(0, text + len);
+	put_unaligned_le64(len, text + len + 8);
+	poly1305_init(&poly, block);
+	poly1305_update(&poly, text, len + POLY1305_BLOCK_SIZE);
+	poly1305_final(&poly, tag);
+	memzero_explicit(&poly, sizeof(poly));
+}
+
 /*
  * The key of the tag is the first block of the key stream, the text begins with
  * the second. Zeroes ahead of the text give both in one call.
@@ -52,7 +70,7 @@ void wg_aead_seal(u8 *text, u32 len, u64 nonce, const u8 *key)
 	wg_chacha_start(&chacha, nonce, key);
 	memset(block, 0, WG_AEAD_BLOCK);
 	chacha_crypt(&chacha, block, block, WG_AEAD_BLOCK + len, WG_CHACHA_ROUNDS);
-	wg_poly_tag(block, text, len, text + len);
+	wg_poly_tag_over(block, text, len, text + len);
 	memzero_explicit(block, WG_AEAD_BLOCK);
 	chacha_zeroize_state(&chacha);
 }
@@ -86,15 +104,19 @@ bool wg_aead_open(u8 *plain, const u8 *text, u32 len, u64 nonce, const u8 *key)
 bool wg_aead_open_folded(u8 *plain, u8 *text, u32 len, u64 nonce, const u8 *key)
 {
 	u8 *block = plain - WG_AEAD_BLOCK;
-	u8 tag[WG_AEAD_TAG];
+	u8 tag[WG_AEAD_TAG], received[WG_AEAD_TAG];
 	struct chacha_state chacha;
 	bool authentic;
 
 	wg_chacha_start(&chacha, nonce, key);
 	memset(text - WG_AEAD_BLOCK, 0, WG_AEAD_BLOCK);
 	chacha_crypt(&chacha, block, text - WG_AEAD_BLOCK, WG_AEAD_BLOCK + len, WG_CHACHA_ROUNDS);
-	wg_poly_tag(block, text, len, tag);
-	authentic = !crypto_memneq(tag, text + len, sizeof(tag));
+	memcpy(received, text + len, sizeof(received));
+	wg_poly_tag_over(block, text, len, tag);
+	authentic = !crypto_memneq(tag, received, sizeof(tag));
+	/* What somebody made us decrypt is not for anybody. */
+	if (unlikely(!authentic))
+		memzero_explicit(plain, len);
 	memzero_explicit(block, WG_AEAD_BLOCK);
 	memzero_explicit(tag, sizeof(tag));
 	chacha_zeroize_state(&chacha);

@@ -26,8 +26,8 @@ void wg_aead_seal(u8 *text, u32 len, u64 nonce, const u8 *key);
 bool wg_aead_open(u8 *plain, const u8 *text, u32 len, u64 nonce, const u8 *key);
 
 /*
- * The same with one call into the cipher where the WG_AEAD_BLOCK bytes ahead of
- * both plain and text may be overwritten. Writes to plain in any case.
+ * The same with one call into the cipher, where the WG_AEAD_BLOCK bytes ahead of
+ * both plain and text and the tag may be overwritten. Writes to plain in any case.
  */
 bool wg_aead_open_folded(u8 *plain, u8 *text, u32 len, u64 nonce, const u8 *key);
 

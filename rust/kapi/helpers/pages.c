@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Memory for outgoing messages: some pages for each CPU, used in turn.
+ * Memory for messages on their way out and packets on their way in: some pages
+ * for each CPU, used in turn.
  *
  * A page that nobody else has a reference to any more is used again, which saves
- * allocating and clearing it: what was in it left the machine encrypted.
+ * allocating and clearing it. As with the pages that network drivers recycle, all
+ * that is ever in them is packets; what leaves the machine is encrypted.
  */
 #include <linux/gfp.h>
 #include <linux/mm.h>
@@ -11,46 +13,88 @@
 
 #include "pages.h"
 
-#define WG_PAGES 32
+/* As many as are usually on their way before the first comes back. */
+#define WG_PAGES_OUT 32
+#define WG_PAGES_IN 64
 
 struct wg_pages {
-	struct page *pages[WG_PAGES];
-	unsigned int next;
+	struct page *out[WG_PAGES_OUT];
+	struct page *in[WG_PAGES_IN];
+	unsigned int next_out;
+	unsigned int next_in;
+	/* What is left of the page before next_in, counted from its start. */
+	unsigned int left;
 };
 
 static DEFINE_PER_CPU(struct wg_pages, wg_pages);
 
-struct page *wg_page_get(void)
+/* The page of a slot, not in use by anybody else; the slot keeps its reference. */
+static struct page *wg_page_of(struct page **slot)
 {
-	struct wg_pages *ring = this_cpu_ptr(&wg_pages);
-	struct page **slot = &ring->pages[ring->next];
 	struct page *page = *slot;
 
-	ring->next = (ring->next + 1) % WG_PAGES;
-	if (!page || page_ref_count(page) != 1) {
-		page = alloc_pages(GFP_ATOMIC | __GFP_COMP | __GFP_NOWARN | __GFP_NORETRY |
-				   __GFP_NOMEMALLOC, WG_PAGE_ORDER);
-		if (unlikely(!page))
-			return NULL;
-		if (*slot)
-			put_page(*slot);
-		*slot = page;
-	}
-	get_page(page);
+	if (likely(page && page_ref_count(page) == 1))
+		return page;
+	page = alloc_pages(GFP_ATOMIC | __GFP_COMP | __GFP_NOWARN | __GFP_NORETRY |
+			   __GFP_NOMEMALLOC, WG_PAGE_ORDER);
+	if (unlikely(!page))
+		return NULL;
+	if (*slot)
+		put_page(*slot);
+	*slot = page;
 	return page;
+}
+
+struct page *wg_page_get(void)
+{
+	struct wg_pages *pages = this_cpu_ptr(&wg_pages);
+	struct page *page = wg_page_of(&pages->out[pages->next_out]);
+
+	pages->next_out = (pages->next_out + 1) % WG_PAGES_OUT;
+	if (likely(page))
+		get_page(page);
+	return page;
+}
+
+void *wg_page_part(unsigned int size)
+{
+	struct wg_pages *pages = this_cpu_ptr(&wg_pages);
+	struct page *page;
+
+	if (unlikely(size > WG_PAGE_BYTES))
+		return NULL;
+	if (pages->left < size) {
+		const unsigned int next = (pages->next_in + 1) % WG_PAGES_IN;
+
+		if (unlikely(!wg_page_of(&pages->in[next])))
+			return NULL;
+		pages->next_in = next;
+		pages->left = WG_PAGE_BYTES;
+	}
+	page = pages->in[pages->next_in];
+	pages->left -= size;
+	get_page(page);
+	return (u8 *)page_address(page) + pages->left;
+}
+
+static void wg_pages_put(struct page **slots, unsigned int count)
+{
+	while (count--) {
+		if (slots[count])
+			put_page(slots[count]);
+		slots[count] = NULL;
+	}
 }
 
 void wg_pages_free(void)
 {
-	int cpu, i;
+	int cpu;
 
 	for_each_possible_cpu(cpu) {
-		struct wg_pages *ring = per_cpu_ptr(&wg_pages, cpu);
+		struct wg_pages *pages = per_cpu_ptr(&wg_pages, cpu);
 
-		for (i = 0; i < WG_PAGES; i++) {
-			if (ring->pages[i])
-				put_page(ring->pages[i]);
-			ring->pages[i] = NULL;
-		}
+		wg_pages_put(pages->out, WG_PAGES_OUT);
+		wg_pages_put(pages->in, WG_PAGES_IN);
+		pages->left = 0;
 	}
 }

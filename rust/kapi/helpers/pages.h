@@ -11,7 +11,9 @@
 
 /* A page of WG_PAGE_BYTES, all of it the caller's, with a reference; BH disabled. */
 struct page *wg_page_get(void);
-/* Gives all of them back; nobody calls wg_page_get() any more. */
+/* Part of a page, with a reference to it; a multiple of 64 bytes; BH disabled. */
+void *wg_page_part(unsigned int size);
+/* Gives all of them back; nobody calls the above any more. */
 void wg_pages_free(void);
 
 #endif

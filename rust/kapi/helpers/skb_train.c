@@ -6,6 +6,7 @@
 #include <linux/skbuff.h>
 
 #include "aead.h"
+#include "pages.h"
 #include "wg_helpers.h"
 
 /* The length of each datagram of a train but the last; 0 if it is a single one. */
@@ -34,6 +35,31 @@ struct sk_buff *wg_skb_extract(const struct sk_buff *skb, u32 offset, u32 len)
 		return NULL;
 	}
 	return copy;
+}
+
+/* An empty packet with room for len bytes and a block of headroom. */
+static struct sk_buff *wg_skb_fresh(u32 len)
+{
+	const u32 size = SKB_DATA_ALIGN(WG_AEAD_BLOCK + len) +
+			 SKB_DATA_ALIGN(sizeof(struct skb_shared_info));
+	struct sk_buff *skb = NULL;
+	void *part;
+
+	BUILD_BUG_ON(NET_SKB_PAD < WG_AEAD_BLOCK);
+	if (size > WG_PAGE_BYTES / 4)
+		return __netdev_alloc_skb(NULL, len, GFP_ATOMIC | __GFP_NOWARN);
+	local_bh_disable();
+	part = wg_page_part(ALIGN(size, WG_AEAD_BLOCK));
+	if (likely(part))
+		skb = napi_build_skb(part, ALIGN(size, WG_AEAD_BLOCK));
+	local_bh_enable();
+	if (unlikely(!skb)) {
+		if (part)
+			put_page(virt_to_head_page(part));
+		return NULL;
+	}
+	skb_reserve(skb, WG_AEAD_BLOCK);
+	return skb;
 }
 
 /*
@@ -69,7 +95,7 @@ static u8 *wg_skb_piece(const struct sk_buff *skb, u32 offset, u32 len, u32 *ahe
 /*
  * Opens the message at this part of the data into a packet of its own, which is
  * the only copy that is made. NULL if it is not authentic or memory is short.
- * What was before the text of the message may be lost, if nobody else sees it.
+ * All of the message and what was before it may be lost, if nobody else sees it.
  */
 struct sk_buff *wg_skb_open_at(struct sk_buff *skb, u32 offset, u32 len, u32 header_len,
 			       u64 nonce, const u8 *key)
@@ -85,7 +111,7 @@ struct sk_buff *wg_skb_open_at(struct sk_buff *skb, u32 offset, u32 len, u32 hea
 	text_len = len - header_len - WG_AEAD_TAG;
 	offset += header_len;
 
-	opened = __netdev_alloc_skb(NULL, text_len + WG_AEAD_TAG, GFP_ATOMIC | __GFP_NOWARN);
+	opened = wg_skb_fresh(text_len + WG_AEAD_TAG);
 	if (unlikely(!opened))
 		return NULL;
 	skb_put(opened, text_len + WG_AEAD_TAG);
@@ -95,7 +121,6 @@ struct sk_buff *wg_skb_open_at(struct sk_buff *skb, u32 offset, u32 len, u32 hea
 		if (skb_copy_bits(skb, offset, opened->data, opened->len))
 			goto err;
 	}
-	BUILD_BUG_ON(NET_SKB_PAD < WG_AEAD_BLOCK);
 	if (text != opened->data && ahead >= WG_AEAD_BLOCK && !skb_cloned(skb) &&
 	    !skb_has_shared_frag(skb))
 		authentic = wg_aead_open_folded(opened->data, text, text_len, nonce, key);

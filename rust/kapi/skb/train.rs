@@ -39,8 +39,8 @@ impl SkBuff {
     /// As [`Self::open`], for the message in `len` bytes of data from `offset` on: the plaintext
     /// comes as a packet of its own. `None` if it is not authentic, too short, or memory is short.
     ///
-    /// What is before the text is arbitrary afterwards: open the messages of a train in order.
-    /// Memory that others may see (clones, fragments of files) is never written.
+    /// The message and what is before it are arbitrary afterwards: open the messages of a train in
+    /// order. Memory that others may see (clones, fragments of files) is never written.
     pub fn open_at(
         &mut self,
         offset: usize,

@@ -50,6 +50,10 @@ def refused(actual, expected, what):
     equal(name_of(actual), name_of(expected), what)
 
 
+# How many times as long as on an ordinary kernel things may take.
+SLOWNESS = int(os.environ.get("TEST_SLOWNESS", "1"))
+
+
 def diag(text):
     """A KTAP diagnostic line."""
     print("#", str(text).replace("\n", "\n# "), flush=True)
@@ -57,7 +61,7 @@ def diag(text):
 
 def wait_until(seconds, holds, what):
     """Polls until `holds()`; fails the case after `seconds`."""
-    end = time.monotonic() + seconds
+    end = time.monotonic() + seconds * SLOWNESS
     while not holds():
         if time.monotonic() > end:
             raise AssertionError("timed out waiting for " + what)
@@ -66,7 +70,7 @@ def wait_until(seconds, holds, what):
 
 def run(*command, check=True):
     """Runs a command, returns what it printed."""
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60, check=False)
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60 * SLOWNESS, check=False)
     if check and done.returncode:
         raise AssertionError(f"{' '.join(command)}: {done.stdout.strip()}")
     return done.stdout

@@ -37,7 +37,7 @@ t_load_lines() {
 	! loaded || unload
 	log_mark
 	modprobe wireguard
-	wait_until 5 eval "log_since | grep -qi wireguard"
+	wait_until 5 eval "log_since | grep -i wireguard" > /dev/null
 	at_least "$(log_since | grep -ci wireguard)" 1 "lines on load"
 	clean_log
 }

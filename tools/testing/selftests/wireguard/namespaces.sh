@@ -28,7 +28,7 @@ split() {
 }
 no_sockets() { ! on "$1" grep -q ":$2 " /proc/net/udp && ! on "$1" grep -q ":$2 " /proc/net/udp6; }
 # wireguard_devices: how many are left anywhere that we can see.
-gone() { ! ip netns list | grep -q "^$(ns "$1")\b"; }
+gone() { ! ip netns list | grep "^$(ns "$1")\b" > /dev/null; }
 
 t_split4() {
 	split

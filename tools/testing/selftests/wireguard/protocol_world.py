@@ -9,11 +9,11 @@ import time
 
 import genl
 import wgpeer
-from ktap import equal, refused, run, true, wait_until
+from ktap import SLOWNESS, equal, refused, run, true, wait_until
 from wgcrypto import public_key
 
 PORT = 51820
-WAIT = 5.0
+WAIT = 5.0 * SLOWNESS
 QUIET = 0.4
 IP_TOS, IP_RECVTOS, IPV6_TCLASS, IPV6_RECVTCLASS = 1, 13, 67, 66
 

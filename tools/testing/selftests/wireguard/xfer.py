@@ -20,7 +20,7 @@ import time
 
 import netns
 
-LIMIT = 60.0
+LIMIT = 60.0 * int(os.environ.get("TEST_SLOWNESS", "1"))
 
 
 def push(conn, data):
@@ -130,6 +130,8 @@ def main():
     parser.add_argument("--size", type=int, default=1300)
     parser.add_argument("--percent", type=int, default=95)
     args = parser.parse_args()
+    # A sender that moves to another CPU overtakes itself on a veth pair, with or without a tunnel.
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     failed = tcp(args) or (args.udp and udp(args))
     if args.back and not failed:
         args.from_ns, args.to_ns, args.dst = args.to_ns, args.from_ns, args.back
