@@ -20,12 +20,12 @@ use wg_kapi::{
     log,
     rcu,
     shared::{Shared, SharedRef},
-    skb::{ecn_encapsulate, Cb, SkBuff},
+    skb::{ecn_encapsulate, run_limit, SkBuff},
     sync::with_bh_disabled,
     work::WorkHandler, //
 };
 use wg_proto::{
-    constants::MAX_STAGED_PACKETS,
+    time::Instant,
     timers::Event,
     wire::{padded_len, Counter, DataHeader}, //
 };
@@ -39,9 +39,10 @@ use crate::{
     stats::Stat, //
 };
 
-/// Packets that may wait while the queue is being worked on. More than [`MAX_STAGED_PACKETS`], as
-/// these are sure to leave soon.
-const MAX_QUEUED_PACKETS: usize = 4096;
+mod queue;
+
+pub(crate) use queue::TxQueue;
+use queue::{messages_of, note, Duty};
 
 /// Room ahead of a message of our own making: its header, UDP, IP and the lower layers.
 pub(crate) const HEADROOM: usize = 128;
@@ -51,82 +52,6 @@ const BATCH: usize = 128;
 
 /// Batches that a driver sends before it makes way for others on its CPU.
 const TURN: usize = 4;
-
-/// Packets that wait to be sent to one peer.
-pub(crate) struct TxQueue {
-    packets: SkbChain,
-    /// How many messages they will be.
-    messages: usize,
-    /// Somebody works on the queue.
-    driven: bool,
-    /// Something changed (a new session) that the driver may not have seen.
-    again: bool,
-}
-
-impl TxQueue {
-    /// Empty.
-    pub(crate) fn new() -> Self {
-        Self {
-            packets: SkbChain::new(),
-            messages: 0,
-            driven: false,
-            again: false,
-        }
-    }
-
-    /// Adds packets that will be `messages` messages.
-    fn push(&mut self, packets: &mut SkbChain, messages: usize) {
-        self.packets.append(packets);
-        self.messages = self.messages.saturating_add(messages);
-    }
-
-    /// Takes the first packets, of at most `limit` messages but at least one packet, and the number
-    /// of messages that they will be.
-    fn take(&mut self, limit: usize) -> (SkbChain, usize) {
-        if self.messages <= limit {
-            let packets = core::mem::replace(&mut self.packets, SkbChain::new());
-            return (packets, core::mem::take(&mut self.messages));
-        }
-        let mut taken = SkbChain::new();
-        let mut messages: usize = 0;
-        while messages < limit {
-            let Some(packet) = self.packets.pop_front() else {
-                break;
-            };
-            messages = messages.saturating_add(messages_of(&packet));
-            taken.push_back(packet);
-        }
-        self.messages = self.messages.saturating_sub(messages);
-        (taken, messages)
-    }
-
-    /// Drops the oldest packets until at most `limit` messages are left; says how many went.
-    fn trim(&mut self, limit: usize) -> usize {
-        let before = self.messages;
-        while self.messages > limit {
-            let Some(packet) = self.packets.pop_front() else {
-                self.messages = 0;
-                break;
-            };
-            self.messages = self.messages.saturating_sub(messages_of(&packet));
-        }
-        before.saturating_sub(self.messages)
-    }
-}
-
-/// How many messages a packet of the queue will be, as noted by [`note`].
-fn messages_of(packet: &SkBuff) -> usize {
-    usize::from(packet.cb().tag)
-}
-
-/// Notes what a packet will need when it is its turn.
-fn note(packet: &mut SkBuff, mtu: u32, messages: u16) {
-    packet.set_cb(Cb {
-        mtu,
-        tag: messages,
-        ..Cb::default()
-    });
-}
 
 /// `ndo_start_xmit`. Softirqs are off and RCU is held.
 ///
@@ -151,6 +76,7 @@ pub(crate) fn xmit(device: &Device, mut skb: SkBuff) -> Result {
         return Err(refuse(device, Stat::TxNoEndpoint, errno::EDESTADDRREQ()));
     }
     let mtu = skb.route_mtu(&device.netdev);
+    let ds = ecn_encapsulate(ip.ds);
     skb.drop_dst();
     let gso = if device.may_send_trains() {
         skb.gso(&device.netdev)
@@ -160,17 +86,18 @@ pub(crate) fn xmit(device: &Device, mut skb: SkBuff) -> Result {
     let chain = match gso {
         // Stays whole until it is encrypted.
         Some(gso) => {
-            note(&mut skb, mtu, gso.segments);
-            transmit(peer, skb.into(), usize::from(gso.segments), false);
+            note(&mut skb, mtu, ds, gso.segments);
+            transmit(peer, skb.into(), usize::from(gso.segments), None);
             return Ok(());
         }
         None => skb.segment(&device.netdev),
     };
     match chain {
         Ok(mut chain) => {
-            chain.for_each_mut(|packet| note(packet, mtu, 1));
+            chain.for_each_mut(|packet| note(packet, mtu, ds, 1));
             let messages = chain.len();
-            transmit(peer, chain, messages, false);
+            let now = device.may_send_trains().then(crypto::now);
+            transmit(peer, chain, messages, now);
             Ok(())
         }
         Err((error, mut skb)) => {
@@ -186,42 +113,51 @@ fn refuse(device: &Device, why: Stat, error: Error) -> Error {
     error
 }
 
-/// Adds packets to the queue of `peer` and works on it unless somebody does. `again`: there may be
-/// a session where there was none. Any context but hard interrupts.
-fn transmit(peer: SharedRef<'_, Peer>, mut packets: SkbChain, messages: usize, again: bool) {
-    let mut queue = peer.tx.lock();
-    let limit = if queue.driven {
-        MAX_QUEUED_PACKETS
-    } else {
-        MAX_STAGED_PACKETS
-    };
-    let dropped = queue.trim(limit);
-    queue.push(&mut packets, messages);
-    queue.again |= again;
-    let driven = core::mem::replace(&mut queue.driven, true);
-    drop(queue);
+/// Adds packets to the queue of `peer` and works on it unless somebody does. With a `now` they may
+/// wait for more of them, so that all can leave together. Any context but hard interrupts.
+fn transmit(
+    peer: SharedRef<'_, Peer>,
+    mut packets: SkbChain,
+    messages: usize,
+    now: Option<Instant>,
+) {
+    let (duty, dropped) = peer.tx.lock().add(&mut packets, messages, now);
     if dropped != 0 {
         peer.device().netdev.tx_dropped(dropped);
         peer.device().count_many(Stat::TxStaged, dropped);
     }
-    if !driven {
-        with_bh_disabled(|| drive(peer));
+    match duty {
+        Duty::Nothing => {}
+        Duty::Await => await_worker(peer),
+        Duty::Drive => with_bh_disabled(|| drive(peer)),
+    }
+}
+
+/// Has a worker go on with the queue of `peer`, which says that one is awaited.
+fn await_worker(peer: SharedRef<'_, Peer>) {
+    match peer.get() {
+        Some(owner) => {
+            peer.transmit.queue(&peer.device().crypt, owner);
+        }
+        // The peer is going away and its queue with it.
+        None => peer.tx.lock().leave(),
     }
 }
 
 /// Sends what waits for a session, now that there may be one.
 pub(crate) fn flush(peer: SharedRef<'_, Peer>) {
-    transmit(peer, SkbChain::new(), 0, true);
+    peer.tx.lock().look_again();
+    transmit(peer, SkbChain::new(), 0, None);
 }
 
 /// Sends a keepalive, unless there are packets waiting that serve as well (contract D5).
 pub(crate) fn send_keepalive(peer: SharedRef<'_, Peer>) {
     let mut chain = SkbChain::new();
-    if peer.tx.lock().packets.is_empty() {
+    if peer.tx.lock().is_empty() {
         match SkBuff::alloc(0, HEADROOM) {
             Ok(mut skb) => {
                 let mtu = peer.device().netdev.mtu();
-                note(&mut skb, mtu, 1);
+                note(&mut skb, mtu, 0, 1);
                 chain.push_back(skb);
                 let device = peer.device();
                 log::sending_keepalive(&device.netdev, peer.number(), &peer.endpoint());
@@ -230,20 +166,15 @@ pub(crate) fn send_keepalive(peer: SharedRef<'_, Peer>) {
         }
     }
     let messages = chain.len();
-    transmit(peer, chain, messages, true);
+    peer.tx.lock().look_again();
+    transmit(peer, chain, messages, None);
 }
 
-/// Works on the queue of `peer`; the caller has set `driven`.
+/// Works on the queue of `peer` as its driver.
 fn drive(peer: SharedRef<'_, Peer>) {
     for _ in 0..TURN {
-        let (mut batch, messages) = {
-            let mut queue = peer.tx.lock();
-            queue.again = false;
-            if queue.packets.is_empty() {
-                queue.driven = false;
-                return;
-            }
-            queue.take(BATCH)
+        let Some((mut batch, messages)) = peer.tx.lock().take(BATCH) else {
+            return;
         };
         let guard = rcu::read_lock();
         match reserve(&peer, messages, &guard) {
@@ -251,16 +182,9 @@ fn drive(peer: SharedRef<'_, Peer>) {
             None => {
                 // Nobody's socket waits for a handshake.
                 batch.for_each_mut(SkBuff::orphan);
-                let mut queue = peer.tx.lock();
-                // Back to the front.
-                let (mut newer, newer_messages) = queue.take(usize::MAX);
-                queue.push(&mut batch, messages);
-                queue.push(&mut newer, newer_messages);
-                if queue.again {
+                if peer.tx.lock().put_back(&mut batch, messages) {
                     continue;
                 }
-                queue.driven = false;
-                drop(queue);
                 handshake::request(peer);
                 return;
             }
@@ -269,13 +193,8 @@ fn drive(peer: SharedRef<'_, Peer>) {
             handshake::request(peer);
         }
     }
-    match peer.get() {
-        Some(owner) => {
-            peer.transmit.queue(&peer.device().crypt, owner);
-        }
-        // The peer is going away and its queue with it.
-        None => peer.tx.lock().driven = false,
-    }
+    peer.tx.lock().hand_over();
+    await_worker(peer);
 }
 
 impl Peer {
@@ -287,12 +206,15 @@ impl Peer {
     }
 }
 
-/// Goes on with a queue where a driver had to stop.
+/// Goes on with a queue where a driver had to stop, or where packets wait for more.
 pub(crate) struct ContinueTransmit;
 
 impl WorkHandler<Shared<Peer>> for ContinueTransmit {
     fn run(peer: Shared<Peer>) {
-        with_bh_disabled(|| drive(peer.as_shared_ref()));
+        let peer = peer.as_shared_ref();
+        if peer.tx.lock().begin_awaited(crypto::now()) {
+            with_bh_disabled(|| drive(peer));
+        }
     }
 }
 
@@ -323,26 +245,28 @@ fn send_batch(peer: &Peer, keypair: &Keypair, first: u64, batch: SkbChain) {
             .fold(0, |sum: usize, skb| sum.saturating_add(messages_of(&skb)));
         return device.count_many(Stat::TxStaged, messages);
     }
-    let mut sealed = SkbChain::new();
-    let mut has_data = false;
-    let mut next = first;
-    for skb in batch {
-        let counter = next;
-        let messages = messages_of(&skb);
-        next = next.saturating_add(u64::try_from(messages).unwrap_or(0));
-        let has_packet = skb.len() != 0;
-        match seal(device, keypair, skb, counter) {
-            Some(mut messages) => {
-                has_data |= has_packet;
-                sealed.append(&mut messages);
-            }
-            None => device.count_many(Stat::TxSeal, messages),
+    let mut sealed = Sealed {
+        device,
+        keypair,
+        messages: SkbChain::new(),
+        has_data: false,
+        next: first,
+    };
+    let mut batch = batch;
+    while let Some(packet) = batch.pop_front() {
+        if messages_of(&packet) > 1 {
+            sealed.add_gso(packet);
+        } else {
+            sealed.add_run(packet, &mut batch);
         }
     }
-    if sealed.is_empty() {
+    let Sealed {
+        messages, has_data, ..
+    } = sealed;
+    if messages.is_empty() {
         return;
     }
-    if send_messages(peer, sealed) {
+    if send_messages(peer, messages) {
         peer.timer_event(if has_data {
             Event::DataSent
         } else {
@@ -351,30 +275,122 @@ fn send_batch(peer: &Peer, keypair: &Keypair, first: u64, batch: SkbChain) {
     }
 }
 
-/// Encrypts one packet: the messages of its segments, with counters from `counter` on.
-fn seal(device: &Device, keypair: &Keypair, mut skb: SkBuff, counter: u64) -> Option<SkbChain> {
-    let header = DataHeader::new(keypair.remote(), Counter(counter));
-    let mut cb = skb.cb();
-    let mtu = usize::try_from(cb.mtu).unwrap_or(0);
-    cb.ds = skb.ip_header().map_or(0, |ip| ecn_encapsulate(ip.ds));
-    let key = keypair.sending_key();
-    if messages_of(&skb) > 1 {
+/// Messages of a batch that are ready to be sent.
+struct Sealed<'a> {
+    device: &'a Device,
+    keypair: &'a Keypair,
+    messages: SkbChain,
+    /// Whether there is a packet in one of them.
+    has_data: bool,
+    /// The next counter.
+    next: u64,
+}
+
+impl Sealed<'_> {
+    /// Encrypts a GSO packet: the messages of its segments.
+    fn add_gso(&mut self, packet: SkBuff) {
+        let count = messages_of(&packet);
+        match self.seal_gso(packet, count) {
+            Some(mut messages) => {
+                self.has_data = true;
+                self.messages.append(&mut messages);
+            }
+            None => self.device.count_many(Stat::TxSeal, count),
+        }
+        self.used(count);
+    }
+
+    fn seal_gso(&self, mut packet: SkBuff, count: usize) -> Option<SkbChain> {
+        let cb = packet.cb();
+        let mtu = usize::try_from(cb.mtu).unwrap_or(0);
         // Counters were reserved for as many as there were then.
-        let gso = skb
-            .gso(&device.netdev)
-            .filter(|gso| usize::from(gso.segments) == messages_of(&skb))?;
-        let (full, last) = (padded_len(gso.full, mtu), padded_len(gso.last, mtu));
-        let mut messages = skb
-            .seal_gso(&device.netdev, header.as_bytes(), full, last, counter, key)
+        let gso = packet
+            .gso(&self.device.netdev)
+            .filter(|gso| usize::from(gso.segments) == count)?;
+        let mut messages = packet
+            .seal_gso(
+                &self.device.netdev,
+                self.header().as_bytes(),
+                padded_len(gso.full, mtu),
+                padded_len(gso.last, mtu),
+                self.next,
+                self.keypair.sending_key(),
+            )
             .ok()?;
         messages.for_each_mut(|message| message.set_cb(cb));
-        return Some(messages);
+        Some(messages)
     }
-    let length = skb.len();
-    let padding = padded_len(length, mtu).saturating_sub(length);
-    skb.seal(header.as_bytes(), padding, counter, key).ok()?;
-    skb.set_cb(cb);
-    Some(skb.into())
+
+    /// Encrypts a packet, and with it those behind it in `batch` that can leave together with it:
+    /// of one flow, and of one size but for the last.
+    fn add_run(&mut self, packet: SkBuff, batch: &mut SkbChain) {
+        let cb = packet.cb();
+        let hash = packet.flow_hash();
+        let full = text_len(&packet);
+        self.has_data |= packet.len() != 0;
+        let mut last = full;
+        let mut run = SkbChain::from(packet);
+        if !batch.is_empty() && full != 0 && self.device.may_send_trains() {
+            let limit = run_limit(full);
+            while run.len() < limit && last == full {
+                let fits = batch.front().is_some_and(|next| {
+                    next.cb().tag == 1
+                        && next.cb().ds == cb.ds
+                        && next.flow_hash() == hash
+                        && text_len(next) <= full
+                });
+                let Some(next) = fits.then(|| batch.pop_front()).flatten() else {
+                    break;
+                };
+                last = text_len(&next);
+                run.push_back(next);
+            }
+        }
+        let count = run.len();
+        if count > 1 {
+            let key = self.keypair.sending_key();
+            match run.seal_run(self.header().as_bytes(), full, last, self.next, key) {
+                Ok(mut sealed) => {
+                    sealed.set_cb(cb);
+                    self.messages.push_back(sealed);
+                    return self.used(count);
+                }
+                // Each for itself, then.
+                Err(packets) => run = packets,
+            }
+        }
+        for packet in run {
+            self.add_single(packet);
+        }
+    }
+
+    fn add_single(&mut self, mut packet: SkBuff) {
+        let cb = packet.cb();
+        let padding = text_len(&packet).saturating_sub(packet.len());
+        let key = self.keypair.sending_key();
+        match packet.seal(self.header().as_bytes(), padding, self.next, key) {
+            Ok(()) => {
+                packet.set_cb(cb);
+                self.messages.push_back(packet);
+            }
+            Err(_) => self.device.count(Stat::TxSeal),
+        }
+        self.used(1);
+    }
+
+    fn header(&self) -> DataHeader {
+        DataHeader::new(self.keypair.remote(), Counter(self.next))
+    }
+
+    /// So many counters are used up.
+    fn used(&mut self, count: usize) {
+        self.next = self.next.saturating_add(u64::try_from(count).unwrap_or(0));
+    }
+}
+
+/// Bytes of a packet with the padding that it gets.
+fn text_len(packet: &SkBuff) -> usize {
+    padded_len(packet.len(), usize::try_from(packet.cb().mtu).unwrap_or(0))
 }
 
 /// Sends finished messages to the endpoint of `peer`; says whether any was sent.

@@ -8,12 +8,14 @@
 
 mod gso;
 mod receive;
+mod run;
 mod train;
 mod transmit;
 
 pub use self::{
     gso::Gso,
     receive::{Inner, Outer},
+    run::run_limit,
     transmit::{ecn_encapsulate, IpInfo},
 };
 

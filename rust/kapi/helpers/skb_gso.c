@@ -3,32 +3,22 @@
  * From a GSO packet to messages, in one pass: headers, payload and padding of
  * each segment are put where the message is to be and encrypted there. There is
  * no packet for each segment; as many messages as fit a page leave as one UDP
- * GSO packet.
+ * GSO packet (outer.h).
  */
 #include <linux/ip.h>
 #include <linux/ipv6.h>
 #include <linux/skbuff.h>
 #include <linux/tcp.h>
 #include <linux/udp.h>
-#include <linux/unaligned.h>
 #include <net/ip.h>
 #include <net/ip6_checksum.h>
-#include <net/sock.h>
 #include <net/tcp.h>
 #include <net/tso.h>
 
-#include "aead.h"
+#include "outer.h"
 #include "pages.h"
 #include "skb_state.h"
 #include "wg_helpers.h"
-
-#define WG_MESSAGE_HEADER 16
-/* Of the block ahead of a text this much lies ahead of its message. */
-#define WG_BLOCK_AHEAD (WG_AEAD_BLOCK - WG_MESSAGE_HEADER)
-#define WG_OUTER_HEADROOM \
-	ALIGN(sizeof(struct udphdr) + sizeof(struct ipv6hdr) + NET_SKB_PAD + WG_MESSAGE_HEADER, 4)
-/* The largest payload that fits the length fields of UDP and both versions of IP. */
-#define WG_OUTER_MAX (U16_MAX - sizeof(struct udphdr) - sizeof(struct iphdr))
 
 static u32 wg_gso_header_len(const struct sk_buff *skb)
 {
@@ -125,7 +115,6 @@ static void wg_gso_message(struct sk_buff *skb, struct wg_gso_run *run, u8 *plac
 	const bool last = run->offset + size == skb->len;
 	const u32 len = run->header + size;
 	u8 *text = place + WG_MESSAGE_HEADER;
-	u8 ahead[WG_BLOCK_AHEAD];
 	__wsum sum;
 
 	tso_build_hdr(skb, text, &run->tso, size, last);
@@ -135,65 +124,12 @@ static void wg_gso_message(struct sk_buff *skb, struct wg_gso_run *run, u8 *plac
 	wg_gso_checksum(text, len, skb_transport_offset(skb), tcp, sum);
 	memset(text + len, 0, text_len - len);
 
-	/* The key block overwrites the end of the message before. */
-	memcpy(ahead, place - WG_BLOCK_AHEAD, sizeof(ahead));
-	wg_aead_seal(text, text_len, run->nonce, key);
-	memcpy(place - WG_BLOCK_AHEAD, ahead, sizeof(ahead));
-	memcpy(place, header, WG_MESSAGE_HEADER - sizeof(u64));
-	put_unaligned_le64(run->nonce, place + WG_MESSAGE_HEADER - sizeof(u64));
+	wg_outer_seal(place, text_len, header, run->nonce, key);
 
 	run->first = false;
 	run->nonce++;
 	run->offset += size;
 	run->tso.tcp_seq += size;
-}
-
-/* An outgoing packet of this many messages; its page has a block of room ahead of them. */
-static struct sk_buff *wg_gso_outer(u32 messages, u32 message_len, u32 len, u8 **place)
-{
-	struct sk_buff *outer = alloc_skb(WG_OUTER_HEADROOM, GFP_ATOMIC | __GFP_NOWARN);
-	struct page *page;
-
-	if (unlikely(!outer))
-		return NULL;
-	page = wg_page_get();
-	if (unlikely(!page)) {
-		kfree_skb(outer);
-		return NULL;
-	}
-	skb_reserve(outer, WG_OUTER_HEADROOM);
-	skb_fill_page_desc(outer, 0, page, WG_BLOCK_AHEAD, len);
-	outer->len = len;
-	outer->data_len = len;
-	outer->truesize += len;
-	if (messages > 1) {
-		skb_shinfo(outer)->gso_size = message_len;
-		skb_shinfo(outer)->gso_segs = messages;
-		skb_shinfo(outer)->gso_type = SKB_GSO_UDP_L4;
-		/* The UDP header will be right ahead of the data. */
-		outer->ip_summed = CHECKSUM_PARTIAL;
-		outer->csum_start = skb_headroom(outer) - sizeof(struct udphdr);
-		outer->csum_offset = offsetof(struct udphdr, check);
-	}
-	*place = page_address(page) + WG_BLOCK_AHEAD;
-	return outer;
-}
-
-/* The last of the outgoing packets stands for the data in the account of its socket. */
-static void wg_gso_move_owner(struct sk_buff *from, struct sk_buff *to)
-{
-	struct sock *sk = from->sk;
-	int delta;
-
-	if (!sk || !is_skb_wmem(from))
-		return;
-	delta = to->truesize - from->truesize;
-	swap(to->sk, from->sk);
-	swap(to->destructor, from->destructor);
-	if (delta >= 0)
-		refcount_add(delta, &sk->sk_wmem_alloc);
-	else
-		WARN_ON_ONCE(refcount_sub_and_test(-delta, &sk->sk_wmem_alloc));
 }
 
 /*
@@ -205,7 +141,7 @@ int wg_skb_seal_gso(struct sk_buff *skb, struct net_device *dev, const u8 *heade
 {
 	const u32 message_len = WG_MESSAGE_HEADER + full_text + WG_AEAD_TAG;
 	const u32 last_len = WG_MESSAGE_HEADER + last_text + WG_AEAD_TAG;
-	const u32 most = min_t(u32, WG_PAGE_BYTES - WG_BLOCK_AHEAD, WG_OUTER_MAX) / message_len;
+	const u32 most = wg_outer_most(message_len);
 	struct sk_buff *list = NULL, **tail = &list, *outer = NULL;
 	struct wg_gso_run run = { .nonce = nonce, .first = true };
 	struct wg_gso_info info;
@@ -227,7 +163,7 @@ int wg_skb_seal_gso(struct sk_buff *skb, struct net_device *dev, const u8 *heade
 		u8 *place;
 		u32 i;
 
-		outer = wg_gso_outer(count, message_len, len, &place);
+		outer = wg_outer_new(count, message_len, len, &place);
 		if (unlikely(!outer))
 			break;
 		for (i = 0; i < count; i++, left--) {
@@ -244,7 +180,7 @@ int wg_skb_seal_gso(struct sk_buff *skb, struct net_device *dev, const u8 *heade
 		kfree_skb_list(list);
 		return -ENOMEM;
 	}
-	wg_gso_move_owner(skb, outer);
+	wg_outer_own(outer, skb);
 	consume_skb(skb);
 	*head = list;
 	return 0;

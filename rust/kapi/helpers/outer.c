@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: GPL-2.0
+/* See outer.h. */
+#include <linux/ipv6.h>
+#include <linux/unaligned.h>
+#include <net/sock.h>
+
+#include "outer.h"
+
+#define WG_OUTER_HEADROOM \
+	ALIGN(sizeof(struct udphdr) + sizeof(struct ipv6hdr) + NET_SKB_PAD + WG_MESSAGE_HEADER, 4)
+
+struct sk_buff *wg_outer_new(u32 messages, u32 message_len, u32 len, u8 **place)
+{
+	struct sk_buff *outer = alloc_skb(WG_OUTER_HEADROOM, GFP_ATOMIC | __GFP_NOWARN);
+	struct page *page;
+
+	if (unlikely(!outer))
+		return NULL;
+	page = wg_page_get();
+	if (unlikely(!page)) {
+		kfree_skb(outer);
+		return NULL;
+	}
+	skb_reserve(outer, WG_OUTER_HEADROOM);
+	skb_fill_page_desc(outer, 0, page, WG_BLOCK_AHEAD, len);
+	outer->len = len;
+	outer->data_len = len;
+	outer->truesize += len;
+	if (messages > 1) {
+		skb_shinfo(outer)->gso_size = message_len;
+		skb_shinfo(outer)->gso_segs = messages;
+		skb_shinfo(outer)->gso_type = SKB_GSO_UDP_L4;
+		/* The UDP header will be right ahead of the data. */
+		outer->ip_summed = CHECKSUM_PARTIAL;
+		outer->csum_start = skb_headroom(outer) - sizeof(struct udphdr);
+		outer->csum_offset = offsetof(struct udphdr, check);
+	}
+	*place = page_address(page) + WG_BLOCK_AHEAD;
+	return outer;
+}
+
+void wg_outer_seal(u8 *place, u32 text_len, const u8 *header, u64 nonce, const u8 *key)
+{
+	u8 ahead[WG_BLOCK_AHEAD];
+
+	/* The key block overwrites the end of the message before. */
+	memcpy(ahead, place - WG_BLOCK_AHEAD, sizeof(ahead));
+	wg_aead_seal(place + WG_MESSAGE_HEADER, text_len, nonce, key);
+	memcpy(place - WG_BLOCK_AHEAD, ahead, sizeof(ahead));
+	memcpy(place, header, WG_MESSAGE_HEADER - sizeof(u64));
+	put_unaligned_le64(nonce, place + WG_MESSAGE_HEADER - sizeof(u64));
+}
+
+void wg_outer_own(struct sk_buff *outer, struct sk_buff *from)
+{
+	struct sock *sk = from->sk;
+	int delta;
+
+	if (!sk || !is_skb_wmem(from))
+		return;
+	delta = outer->truesize - from->truesize;
+	swap(outer->sk, from->sk);
+	swap(outer->destructor, from->destructor);
+	if (delta >= 0)
+		refcount_add(delta, &sk->sk_wmem_alloc);
+	else
+		WARN_ON_ONCE(refcount_sub_and_test(-delta, &sk->sk_wmem_alloc));
+}
