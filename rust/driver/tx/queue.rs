@@ -32,7 +32,10 @@ const RECENT: Duration = Duration::from_millis(20);
 /// Fewer packets than this were not worth waiting for.
 const WORTH_WAITING: usize = 4;
 
-/// For so long nothing waits after it was not worth it.
+/// So many times in a row, after which nothing waits for a while.
+const VAIN: u8 = 4;
+
+/// How long that is.
 const NO_WAITING: Duration = Duration::from_millis(50);
 
 /// Who works on a queue.
@@ -109,6 +112,9 @@ impl TxQueue {
             }
             State::Awaited if patient && self.messages < ENOUGH => Duty::Nothing,
             State::Idle | State::Awaited => {
+                if self.state == State::Awaited {
+                    self.load.enough();
+                }
                 self.state = State::Driven;
                 Duty::Drive
             }
@@ -208,6 +214,8 @@ struct Load {
     /// Messages in it, and in the one before.
     current: usize,
     before: usize,
+    /// Waits in a row that were not worth it.
+    vain: u8,
     /// Nothing waits until then.
     no_waiting_until: Instant,
 }
@@ -218,6 +226,7 @@ impl Load {
             tick: Instant::from_nanos(0),
             current: 0,
             before: 0,
+            vain: 0,
             no_waiting_until: Instant::from_nanos(0),
         }
     }
@@ -237,9 +246,20 @@ impl Load {
         (self.current >= BUSY || self.before >= BUSY) && now >= self.no_waiting_until
     }
 
+    /// There was enough before the wait was over.
+    fn enough(&mut self) {
+        self.vain = 0;
+    }
+
     /// `packets` were there when the wait was over.
     fn waited(&mut self, packets: usize, now: Instant) {
-        if packets < WORTH_WAITING {
+        if packets >= WORTH_WAITING {
+            self.vain = 0;
+        } else {
+            self.vain = self.vain.saturating_add(1);
+        }
+        if self.vain >= VAIN {
+            self.vain = 0;
             self.no_waiting_until = now.saturating_add(NO_WAITING);
         }
     }

@@ -45,7 +45,7 @@ void wg_outer_seal(u8 *place, u32 text_len, const u8 *header, u64 nonce, const u
 
 	/* The key block overwrites the end of the message before. */
 	memcpy(ahead, place - WG_BLOCK_AHEAD, sizeof(ahead));
-	wg_aead_seal(place + WG_MESSAGE_HEADER, text_len, nonce, key);
+	wg_aead_seal(place + WG_MESSAGE_HEADER, text_len, WG_AEAD_BEHIND, nonce, key);
 	memcpy(place - WG_BLOCK_AHEAD, ahead, sizeof(ahead));
 	memcpy(place, header, WG_MESSAGE_HEADER - sizeof(u64));
 	put_unaligned_le64(nonce, place + WG_MESSAGE_HEADER - sizeof(u64));

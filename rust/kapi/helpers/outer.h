@@ -25,7 +25,9 @@
 /* How many messages of this size fit one packet; 0 if not even one does. */
 static inline u32 wg_outer_most(u32 message_len)
 {
-	const u32 room = min_t(u32, WG_PAGE_BYTES - WG_BLOCK_AHEAD, WG_OUTER_MAX);
+	/* Behind the last one there is room, too. */
+	const u32 page = WG_PAGE_BYTES - WG_BLOCK_AHEAD - WG_AEAD_BEHIND;
+	const u32 room = min_t(u32, page, WG_OUTER_MAX);
 
 	return min_t(u32, room / message_len, WG_OUTER_MESSAGES);
 }
@@ -38,7 +40,8 @@ static inline u32 wg_outer_most(u32 message_len)
 struct sk_buff *wg_outer_new(u32 messages, u32 message_len, u32 len, u8 **place);
 /*
  * Encrypts the text that lies a header behind place and completes the message;
- * what is ahead of place is as before afterwards. Of the header the last eight
+ * what is ahead of place is as before afterwards, WG_AEAD_BEHIND bytes behind the
+ * text are overwritten. Of the header the last eight
  * bytes are replaced by the nonce.
  */
 void wg_outer_seal(u8 *place, u32 text_len, const u8 *header, u64 nonce, const u8 *key);

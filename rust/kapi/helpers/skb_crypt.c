@@ -61,7 +61,7 @@ int wg_skb_seal(struct sk_buff *skb, const u8 *header, u32 pad, u64 nonce, const
 	text = skb->data;
 	len = skb->len + pad;
 	memset(skb_put(skb, pad + WG_AEAD_TAG), 0, pad);
-	wg_aead_seal(text, len, nonce, key);
+	wg_aead_seal(text, len, skb_end_pointer(skb) - (text + len), nonce, key);
 	memcpy(skb_push(skb, WG_MESSAGE_HEADER), header, WG_MESSAGE_HEADER);
 	/* Queues and paths of the outer packet follow the inner flow. */
 	wg_skb_wipe(skb, true);

@@ -63,16 +63,17 @@ static struct sk_buff *wg_skb_fresh(u32 len)
 }
 
 /*
- * Where this part of the data lies, if it is in one piece; ahead is how much of
- * the data before it is in the same piece.
+ * Where this part of the data lies, if it is in one piece; ahead and behind are
+ * how much of the data before and after it is in the same piece.
  */
-static u8 *wg_skb_piece(const struct sk_buff *skb, u32 offset, u32 len, u32 *ahead)
+static u8 *wg_skb_piece(const struct sk_buff *skb, u32 offset, u32 len, u32 *ahead, u32 *behind)
 {
 	const struct skb_shared_info *info = skb_shinfo(skb);
 	u32 start = skb_headlen(skb);
 	int i;
 
 	*ahead = offset;
+	*behind = start - offset - len;
 	if (offset + len <= start)
 		return skb->data + offset;
 	if (offset < start || !skb_frags_readable(skb))
@@ -85,6 +86,7 @@ static u8 *wg_skb_piece(const struct sk_buff *skb, u32 offset, u32 len, u32 *ahe
 			if (offset + len > end || PageHighMem(skb_frag_page(frag)))
 				return NULL;
 			*ahead = offset - start;
+			*behind = end - offset - len;
 			return (u8 *)skb_frag_address(frag) + *ahead;
 		}
 		start = end;
@@ -101,7 +103,7 @@ struct sk_buff *wg_skb_open_at(struct sk_buff *skb, u32 offset, u32 len, u32 hea
 			       u64 nonce, const u8 *key)
 {
 	struct sk_buff *opened;
-	u32 text_len, ahead;
+	u32 text_len, ahead, behind;
 	u8 *text;
 	bool authentic;
 
@@ -115,7 +117,7 @@ struct sk_buff *wg_skb_open_at(struct sk_buff *skb, u32 offset, u32 len, u32 hea
 	if (unlikely(!opened))
 		return NULL;
 	skb_put(opened, text_len + WG_AEAD_TAG);
-	text = wg_skb_piece(skb, offset, text_len + WG_AEAD_TAG, &ahead);
+	text = wg_skb_piece(skb, offset, text_len + WG_AEAD_TAG, &ahead, &behind);
 	if (unlikely(!text)) {
 		text = opened->data;
 		if (skb_copy_bits(skb, offset, opened->data, opened->len))
@@ -123,7 +125,8 @@ struct sk_buff *wg_skb_open_at(struct sk_buff *skb, u32 offset, u32 len, u32 hea
 	}
 	if (text != opened->data && ahead >= WG_AEAD_BLOCK && !skb_cloned(skb) &&
 	    !skb_has_shared_frag(skb))
-		authentic = wg_aead_open_folded(opened->data, text, text_len, nonce, key);
+		authentic = wg_aead_open_folded(opened->data, text, text_len, behind + WG_AEAD_TAG,
+						nonce, key);
 	else
 		authentic = wg_aead_open(opened->data, text, text_len, nonce, key);
 	if (unlikely(!authentic))
