@@ -9,23 +9,13 @@
 #define WG_OUTER_HEADROOM \
 	ALIGN(sizeof(struct udphdr) + sizeof(struct ipv6hdr) + NET_SKB_PAD + WG_MESSAGE_HEADER, 4)
 
-struct sk_buff *wg_outer_new(u32 messages, u32 message_len, u32 len, u8 **place)
+struct sk_buff *wg_outer_new(u32 messages, u32 message_len)
 {
 	struct sk_buff *outer = alloc_skb(WG_OUTER_HEADROOM, GFP_ATOMIC | __GFP_NOWARN);
-	struct page *page;
 
 	if (unlikely(!outer))
 		return NULL;
-	page = wg_page_get();
-	if (unlikely(!page)) {
-		kfree_skb(outer);
-		return NULL;
-	}
 	skb_reserve(outer, WG_OUTER_HEADROOM);
-	skb_fill_page_desc(outer, 0, page, WG_BLOCK_AHEAD, len);
-	outer->len = len;
-	outer->data_len = len;
-	outer->truesize += len;
 	if (messages > 1) {
 		skb_shinfo(outer)->gso_size = message_len;
 		skb_shinfo(outer)->gso_segs = messages;
@@ -35,8 +25,20 @@ struct sk_buff *wg_outer_new(u32 messages, u32 message_len, u32 len, u8 **place)
 		outer->csum_start = skb_headroom(outer) - sizeof(struct udphdr);
 		outer->csum_offset = offsetof(struct udphdr, check);
 	}
-	*place = page_address(page) + WG_BLOCK_AHEAD;
 	return outer;
+}
+
+u8 *wg_outer_add(struct sk_buff *outer, u32 len)
+{
+	struct page *page = wg_page_get();
+
+	if (unlikely(!page))
+		return NULL;
+	skb_fill_page_desc(outer, skb_shinfo(outer)->nr_frags, page, WG_BLOCK_AHEAD, len);
+	outer->len += len;
+	outer->data_len += len;
+	outer->truesize += len;
+	return (u8 *)page_address(page) + WG_BLOCK_AHEAD;
 }
 
 void wg_outer_seal(u8 *place, u32 text_len, const u8 *header, u64 nonce, const u8 *key)

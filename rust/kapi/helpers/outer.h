@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Outgoing packets of many messages: one page, in which they lie one behind the
- * other, all of one size but the last, ready to leave as one UDP GSO packet.
+ * Outgoing packets of many messages, ready to leave as UDP GSO packets: in one page
+ * or two they lie one behind the other, all of one size but the last.
  */
 #ifndef WG_OUTER_H
 #define WG_OUTER_H
@@ -22,22 +22,29 @@
 /* The largest payload that fits the length fields of UDP and both versions of IP. */
 #define WG_OUTER_MAX (U16_MAX - sizeof(struct udphdr) - sizeof(struct iphdr))
 
-/* How many messages of this size fit one packet; 0 if not even one does. */
-static inline u32 wg_outer_most(u32 message_len)
+#define WG_OUTER_PAGES 2
+
+/* How many messages of this size fit one page; 0 if not even one does. */
+static inline u32 wg_outer_page_most(u32 message_len)
 {
 	/* Behind the last one there is room, too. */
-	const u32 page = WG_PAGE_BYTES - WG_BLOCK_AHEAD - WG_AEAD_BEHIND;
-	const u32 room = min_t(u32, page, WG_OUTER_MAX);
-
-	return min_t(u32, room / message_len, WG_OUTER_MESSAGES);
+	return (WG_PAGE_BYTES - WG_BLOCK_AHEAD - WG_AEAD_BEHIND) / message_len;
 }
 
+/* How many fit one packet. */
+static inline u32 wg_outer_most(u32 message_len)
+{
+	return min3(WG_OUTER_PAGES * wg_outer_page_most(message_len),
+		    (u32)(WG_OUTER_MAX / message_len), (u32)WG_OUTER_MESSAGES);
+}
+
+/* A packet for this many messages, empty as yet. NULL if memory is short. */
+struct sk_buff *wg_outer_new(u32 messages, u32 message_len);
 /*
- * A packet of this many messages with len bytes together; the first one goes to
- * *place, a block ahead of which may be written. NULL if memory is short. BH
- * disabled.
+ * Adds a page with len bytes of messages. Returns the place of the first, a block
+ * ahead of which may be written, or NULL if memory is short. BH disabled.
  */
-struct sk_buff *wg_outer_new(u32 messages, u32 message_len, u32 len, u8 **place);
+u8 *wg_outer_add(struct sk_buff *outer, u32 len);
 /*
  * Encrypts the text that lies a header behind place and completes the message;
  * what is ahead of place is as before afterwards, WG_AEAD_BEHIND bytes behind the

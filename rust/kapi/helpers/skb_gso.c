@@ -132,6 +132,29 @@ static void wg_gso_message(struct sk_buff *skb, struct wg_gso_run *run, u8 *plac
 	run->tso.tcp_seq += size;
 }
 
+/* How the messages of a GSO packet are laid out, and how many are still to be made. */
+struct wg_gso_plan {
+	u32 full_text;	/* bytes of all texts but the last, with padding */
+	u32 last_text;
+	u32 left;
+};
+
+/* Fills a page of an outgoing packet with the next messages. */
+static bool wg_gso_page(struct sk_buff *skb, struct sk_buff *outer, struct wg_gso_run *run,
+			struct wg_gso_plan *plan, u32 count, const u8 *header, const u8 *key)
+{
+	const u32 message_len = WG_MESSAGE_HEADER + plan->full_text + WG_AEAD_TAG;
+	const u32 shorter = count == plan->left ? plan->full_text - plan->last_text : 0;
+	u8 *place = wg_outer_add(outer, count * message_len - shorter);
+
+	if (unlikely(!place))
+		return false;
+	for (; count; count--, plan->left--, place += message_len)
+		wg_gso_message(skb, run, place, plan->left == 1 ? plan->last_text : plan->full_text,
+			       header, key);
+	return true;
+}
+
 /*
  * The texts of the first messages have full_text bytes with padding, that of the
  * last one last_text. On success the list at head replaces the packet.
@@ -140,43 +163,43 @@ int wg_skb_seal_gso(struct sk_buff *skb, struct net_device *dev, const u8 *heade
 		    u32 last_text, u64 nonce, const u8 *key, struct sk_buff **head)
 {
 	const u32 message_len = WG_MESSAGE_HEADER + full_text + WG_AEAD_TAG;
-	const u32 last_len = WG_MESSAGE_HEADER + last_text + WG_AEAD_TAG;
-	const u32 most = wg_outer_most(message_len);
+	const u32 most = wg_outer_most(message_len), page_most = wg_outer_page_most(message_len);
+	struct wg_gso_plan plan = { .full_text = full_text, .last_text = last_text };
 	struct sk_buff *list = NULL, **tail = &list, *outer = NULL;
 	struct wg_gso_run run = { .nonce = nonce, .first = true };
 	struct wg_gso_info info;
-	u32 left, each;
+	u32 each;
 
 	if (!wg_skb_gso_info(skb, dev, &info) || !most || full_text < info.full ||
 	    last_text < info.last || full_text - info.full > WG_MESSAGE_HEADER ||
-	    last_text - info.last > WG_MESSAGE_HEADER || last_len > message_len)
+	    last_text - info.last > WG_MESSAGE_HEADER || last_text > full_text)
 		return -EINVAL;
-	left = info.messages;
-	each = DIV_ROUND_UP(left, DIV_ROUND_UP(left, most));
+	plan.left = info.messages;
+	each = DIV_ROUND_UP(plan.left, DIV_ROUND_UP(plan.left, most));
 	run.header = tso_start(skb, &run.tso);
 	run.offset = run.header;
 
 	local_bh_disable();
-	while (left) {
-		const u32 count = min(left, each);
-		const u32 len = (count - 1) * message_len + (count == left ? last_len : message_len);
-		u8 *place;
-		u32 i;
+	while (plan.left) {
+		u32 count = min(plan.left, each);
 
-		outer = wg_outer_new(count, message_len, len, &place);
+		outer = wg_outer_new(count, message_len);
 		if (unlikely(!outer))
 			break;
-		for (i = 0; i < count; i++, left--) {
-			wg_gso_message(skb, &run, place, left == 1 ? last_text : full_text, header,
-				       key);
-			place += message_len;
-		}
 		skb_copy_hash(outer, skb);
 		*tail = outer;
 		tail = &outer->next;
+		while (count) {
+			const u32 here = min(count, page_most);
+
+			if (unlikely(!wg_gso_page(skb, outer, &run, &plan, here, header, key)))
+				goto out;
+			count -= here;
+		}
 	}
+out:
 	local_bh_enable();
-	if (unlikely(left)) {
+	if (unlikely(plan.left)) {
 		kfree_skb_list(list);
 		return -ENOMEM;
 	}

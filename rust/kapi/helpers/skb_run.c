@@ -31,7 +31,8 @@ u32 wg_skb_run_most(u32 text_len)
 {
 	if (unlikely(text_len > WG_PAGE_BYTES))
 		return 0;
-	return wg_outer_most(WG_MESSAGE_HEADER + text_len + WG_AEAD_TAG);
+	return min_t(u32, wg_outer_page_most(WG_MESSAGE_HEADER + text_len + WG_AEAD_TAG),
+		     WG_OUTER_MESSAGES);
 }
 
 /*
@@ -51,10 +52,12 @@ struct sk_buff *wg_skb_seal_run(struct sk_buff *list, u32 count, const u8 *heade
 		return NULL;
 
 	local_bh_disable();
-	outer = wg_outer_new(count, message_len, count * message_len - (full_text - last_text),
-			     &place);
+	outer = wg_outer_new(count, message_len);
 	if (unlikely(!outer))
 		goto out;
+	place = wg_outer_add(outer, count * message_len - (full_text - last_text));
+	if (unlikely(!place))
+		goto err;
 	for (skb = list; skb; skb = skb->next) {
 		const u32 len = skb->len, text_len = skb->next ? full_text : last_text;
 		u8 *text = place + WG_MESSAGE_HEADER;
