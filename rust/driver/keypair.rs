@@ -9,6 +9,7 @@ use kernel::{
     sync::atomic::{Atomic, Relaxed}, //
 };
 use wg_kapi::{
+    chain::SkbChain,
     log,
     new_spinlock_bh,
     shared::Shared,
@@ -18,7 +19,7 @@ use wg_proto::{
     keypairs::rules,
     keys::SymmetricKey,
     noise::{Role, Session},
-    replay::{ReplayError, ReplayWindow},
+    replay::ReplayWindow,
     time::Instant,
     wire::Index, //
 };
@@ -169,23 +170,41 @@ impl Keypair {
         self.age(now) < wg_proto::constants::REJECT_AFTER_TIME
     }
 
-    /// Notes an authenticated counter.
-    ///
-    /// # Errors
-    ///
-    /// Seen before, too old to tell, or beyond the last that may be used.
-    #[inline]
-    pub(crate) fn accept(&self, counter: u64) -> Result<(), ReplayError> {
+    /// Notes the counters of authenticated messages, which are in their `cb`, and keeps those that
+    /// may be accepted; calls `rejected` for each of the others.
+    pub(crate) fn accept(&self, opened: &mut SkbChain, mut rejected: impl FnMut(u64)) {
         let mut window = self.window.lock();
-        if rules::may_receive(window.next(), Duration::ZERO).is_err() {
-            return Err(ReplayError::Exhausted);
+        let usable = rules::may_receive(window.next(), Duration::ZERO).is_ok();
+        if usable && consecutive(opened).is_some_and(|(first, n)| window.accept_run(first, n)) {
+            return;
         }
-        window.check_and_update(counter)
+        opened.retain_mut(|skb| {
+            let counter = skb.cb().nonce;
+            let accepted = usable && window.check_and_update(counter).is_ok();
+            if !accepted {
+                rejected(counter);
+            }
+            accepted
+        });
     }
 
     fn age(&self, now: Instant) -> Duration {
         now.saturating_since(self.born)
     }
+}
+
+/// The first counter and the number of messages, if each one's counter follows that of the one
+/// before.
+fn consecutive(opened: &SkbChain) -> Option<(u64, u64)> {
+    let first = opened.front()?.cb().nonce;
+    let mut next = first;
+    for skb in opened {
+        if skb.cb().nonce != next {
+            return None;
+        }
+        next = next.checked_add(1)?;
+    }
+    Some((first, next.checked_sub(first)?))
 }
 
 /// Says in the log when the keypair goes.

@@ -7,6 +7,11 @@
 //! CPU that has it in its cache. A *run* of messages under one keypair costs one lookup, one
 //! endpoint comparison and one timer event.
 
+use core::{
+    mem,
+    net::IpAddr, //
+};
+
 use kernel::sync::ArcBorrow;
 use wg_kapi::{
     chain::SkbChain,
@@ -14,9 +19,10 @@ use wg_kapi::{
     log,
     rcu,
     shared::SharedRef,
-    skb::{Inner, Outer, SkBuff}, //
+    skb::{Cb, Inner, Outer, SkBuff}, //
 };
 use wg_proto::{
+    constants::TAG_LEN,
     timers::Event,
     wire::{inner_packet, kind, DataHeader, Index, InnerError, Kind, Version}, //
 };
@@ -26,7 +32,6 @@ use crate::{
     device::Device,
     handshake,
     keypair::Keypair,
-    peer::Peer,
     stats::Stat,
     tx, //
 };
@@ -76,6 +81,7 @@ impl<'g> Reception<'g> {
             self.car(&mut skb, offset, len, &outer);
             offset = offset.saturating_add(len);
         }
+        self.settle(&outer);
         skb.consume();
     }
 
@@ -84,12 +90,13 @@ impl<'g> Reception<'g> {
         let len = skb.len();
         match skb.header().and_then(|head| kind(head, len)) {
             Some(Kind::Data(header)) => {
-                let Some(keypair) = self.keypair(header.receiver()) else {
+                let Some(keypair) = self.keypair(header.receiver(), outer) else {
                     return;
                 };
                 let counter = header.counter().0;
                 if skb.open(DataHeader::LEN, counter, keypair.receiving_key()) {
-                    self.opened(skb, len, counter, outer);
+                    self.opened(skb, counter);
+                    self.settle(outer);
                 } else {
                     self.device.count(Stat::RxDecrypt);
                 }
@@ -103,13 +110,13 @@ impl<'g> Reception<'g> {
     fn car(&mut self, train: &mut SkBuff, offset: usize, len: usize, outer: &Outer) {
         match train.read_at(offset).and_then(|head| kind(&head, len)) {
             Some(Kind::Data(header)) => {
-                let Some(keypair) = self.keypair(header.receiver()) else {
+                let Some(keypair) = self.keypair(header.receiver(), outer) else {
                     return;
                 };
                 let counter = header.counter().0;
                 let key = keypair.receiving_key();
                 match train.open_at(offset, len, DataHeader::LEN, counter, key) {
-                    Some(skb) => self.opened(skb, len, counter, outer),
+                    Some(skb) => self.opened(skb, counter),
                     None => self.device.count(Stat::RxDecrypt),
                 }
             }
@@ -132,13 +139,14 @@ impl<'g> Reception<'g> {
     }
 
     /// The keypair that we call `index`, if it may still receive. Ends the run of another.
-    fn keypair(&mut self, index: Index) -> Option<SharedRef<'g, Keypair>> {
+    fn keypair(&mut self, index: Index, outer: &Outer) -> Option<SharedRef<'g, Keypair>> {
         let device = self.device;
         if self
             .run
             .as_ref()
             .is_none_or(|run| run.keypair.local() != index)
         {
+            self.settle(outer);
             if let Some(run) = self.run.take() {
                 run.finish(device);
             }
@@ -155,17 +163,36 @@ impl<'g> Reception<'g> {
         Some(run.keypair)
     }
 
-    /// A message of `len` bytes of the current run was authentic; `skb` is what was in it.
-    fn opened(&mut self, mut skb: SkBuff, len: usize, counter: u64, outer: &Outer) {
+    /// A message of the current run was authentic; `skb` is what was in it.
+    fn opened(&mut self, mut skb: SkBuff, counter: u64) {
+        let Some(run) = &mut self.run else {
+            return;
+        };
+        skb.set_cb(Cb {
+            nonce: counter,
+            ..Cb::default()
+        });
+        run.opened.push_back(skb);
+    }
+
+    /// What was opened and came from one place: what is new is delivered.
+    fn settle(&mut self, outer: &Outer) {
         let device = self.device;
         let Some(run) = &mut self.run else {
             return;
         };
+        let mut opened = mem::replace(&mut run.opened, SkbChain::new());
+        if opened.is_empty() {
+            return;
+        }
         let keypair = run.keypair;
         let peer = keypair.peer();
-        if keypair.accept(counter).is_err() {
+        keypair.accept(&mut opened, |counter| {
             log::invalid_nonce(&device.netdev, peer.number(), counter);
-            return device.count(Stat::RxReplay);
+            device.count(Stat::RxReplay);
+        });
+        if opened.is_empty() {
+            return;
         }
         if run
             .endpoint
@@ -178,19 +205,20 @@ impl<'g> Reception<'g> {
         if keypair.is_unconfirmed() {
             confirm(keypair);
         }
-        if skb.len() == 0 {
-            device.count(Stat::RxKeepalive);
-            log::received_keepalive(&device.netdev, peer.number(), &outer.from);
-            run.account(len);
-            return;
+        for mut skb in opened {
+            let len = skb.len().saturating_add(DataHeader::LEN + TAG_LEN);
+            if skb.len() == 0 {
+                device.count(Stat::RxKeepalive);
+                log::received_keepalive(&device.netdev, peer.number(), &outer.from);
+                run.account(len);
+                continue;
+            }
+            run.data = true;
+            if run.prepare(device, &mut skb, outer, self.guard) {
+                run.account(len);
+                self.delivery.push_back(skb);
+            }
         }
-        run.data = true;
-        if !prepare(device, peer, &mut skb, outer, self.guard) {
-            return;
-        }
-        skb.ecn_decapsulate(outer.ds);
-        run.account(len);
-        self.delivery.push_back(skb);
     }
 
     /// Ends the batch; says whether there is work for the handshake worker.
@@ -213,6 +241,11 @@ struct Run<'g> {
     endpoint: Option<Endpoint>,
     /// Whether one of them had a packet inside.
     data: bool,
+    /// What was in messages that are authentic, but not yet checked otherwise; their counters are
+    /// in `cb`.
+    opened: SkbChain,
+    /// The last inner source that was found to be allowed.
+    source: Option<IpAddr>,
     /// Messages that count as received, and their bytes.
     messages: u64,
     bytes: u64,
@@ -225,6 +258,8 @@ impl<'g> Run<'g> {
             may_receive: keypair.may_receive(crypto::now()),
             endpoint: None,
             data: false,
+            opened: SkbChain::new(),
+            source: None,
             messages: 0,
             bytes: 0,
         }
@@ -234,6 +269,56 @@ impl<'g> Run<'g> {
     fn account(&mut self, len: usize) {
         self.messages = self.messages.saturating_add(1);
         self.bytes = self.bytes.saturating_add(u64::try_from(len).unwrap_or(0));
+    }
+
+    /// Makes a plaintext a packet of this interface, if its source may come from the peer.
+    fn prepare(
+        &mut self,
+        device: &Device,
+        skb: &mut SkBuff,
+        outer: &Outer,
+        guard: &rcu::Guard,
+    ) -> bool {
+        let peer = self.keypair.peer();
+        let length = skb.len();
+        let packet = match inner_packet(skb.plaintext_prefix(), length) {
+            Ok(packet) => packet,
+            Err(error) => {
+                match error {
+                    InnerError::NotIp => {
+                        log::received_not_ip(&device.netdev, peer.number(), &outer.from);
+                        device.netdev.rx_frame_error();
+                    }
+                    InnerError::Length => {
+                        log::received_bad_length(&device.netdev, peer.number(), &outer.from);
+                        device.netdev.rx_length_error();
+                    }
+                }
+                device.count(Stat::RxNotIp);
+                return false;
+            }
+        };
+        // Those that come together are mostly of one source.
+        if self.source != Some(packet.source) {
+            let owner = device.allowed_ips.lookup(packet.source, guard);
+            if owner.is_none_or(|owner| owner.number() != peer.number()) {
+                log::received_bad_source(&device.netdev, peer.number(), &outer.from);
+                device.netdev.rx_frame_error();
+                device.count(Stat::RxSource);
+                return false;
+            }
+            self.source = Some(packet.source);
+        }
+        let inner = match packet.version {
+            Version::V4 => Inner::V4,
+            Version::V6 => Inner::V6,
+        };
+        if skb.set_inner(inner, packet.len).is_err() {
+            device.count(Stat::RxNotIp);
+            return false;
+        }
+        skb.ecn_decapsulate(outer.ds);
+        true
     }
 
     /// What has to be done once for all of them.
@@ -272,51 +357,4 @@ fn confirm(keypair: SharedRef<'_, Keypair>) {
         peer.handshake_completed();
         tx::flush(peer.as_shared_ref());
     }
-}
-
-/// Makes a plaintext a packet of this interface, if its source may come from `peer`.
-fn prepare(
-    device: &Device,
-    peer: &Peer,
-    skb: &mut SkBuff,
-    outer: &Outer,
-    guard: &rcu::Guard,
-) -> bool {
-    let length = skb.len();
-    let packet = match inner_packet(skb.plaintext_prefix(), length) {
-        Ok(packet) => packet,
-        Err(error) => {
-            match error {
-                InnerError::NotIp => {
-                    log::received_not_ip(&device.netdev, peer.number(), &outer.from);
-                    device.netdev.rx_frame_error();
-                }
-                InnerError::Length => {
-                    log::received_bad_length(&device.netdev, peer.number(), &outer.from);
-                    device.netdev.rx_length_error();
-                }
-            }
-            device.count(Stat::RxNotIp);
-            return false;
-        }
-    };
-    let allowed = device
-        .allowed_ips
-        .lookup(packet.source, guard)
-        .is_some_and(|owner| owner.number() == peer.number());
-    if !allowed {
-        log::received_bad_source(&device.netdev, peer.number(), &outer.from);
-        device.netdev.rx_frame_error();
-        device.count(Stat::RxSource);
-        return false;
-    }
-    let inner = match packet.version {
-        Version::V4 => Inner::V4,
-        Version::V6 => Inner::V6,
-    };
-    let made = skb.set_inner(inner, packet.len);
-    if made.is_err() {
-        device.count(Stat::RxNotIp);
-    }
-    made.is_ok()
 }

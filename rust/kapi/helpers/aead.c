@@ -4,6 +4,7 @@
 #include <crypto/poly1305.h>
 #include <crypto/utils.h>
 #include <linux/align.h>
+#include <linux/build_bug.h>
 #include <linux/string.h>
 #include <linux/wordpart.h>
 #include <linux/unaligned.h>
@@ -12,14 +13,19 @@
 
 #define WG_CHACHA_ROUNDS 20
 
+/*
+ * For what is written before it is read: kernels that clear all of the stack would
+ * spend a hundred instructions a message on these.
+ */
+#define WG_UNINITIALIZED __attribute__((uninitialized))
+
 /* Block counter 0; the 96-bit nonce is 32 zero bits and the counter of the message. */
 static void wg_chacha_start(struct chacha_state *chacha, u64 nonce, const u8 *key)
 {
-	int i;
-
 	chacha_init_consts(chacha);
-	for (i = 0; i < CHACHA_KEY_WORDS; i++)
-		chacha->x[4 + i] = get_unaligned_le32(key + 4 * i);
+	BUILD_BUG_ON(sizeof(chacha->x) != 16 * sizeof(u32));
+	memcpy(&chacha->x[4], key, CHACHA_KEY_SIZE);
+	le32_to_cpu_array(&chacha->x[4], CHACHA_KEY_WORDS);
 	chacha->x[12] = 0;
 	chacha->x[13] = 0;
 	chacha->x[14] = lower_32_bits(nonce);
@@ -29,7 +35,7 @@ static void wg_chacha_start(struct chacha_state *chacha, u64 nonce, const u8 *ke
 /* The tag of a ciphertext: it, zeroes up to a block, and the two lengths. */
 static void wg_poly_tag(const u8 *block, const u8 *text, u32 len, u8 *tag)
 {
-	struct poly1305_desc_ctx poly;
+	struct poly1305_desc_ctx poly WG_UNINITIALIZED;
 	u8 tail[2 * POLY1305_BLOCK_SIZE] = {};
 	const u32 fill = -len % POLY1305_BLOCK_SIZE;
 
@@ -46,7 +52,7 @@ static void wg_poly_tag(const u8 *block, const u8 *text, u32 len, u8 *tag)
 static void wg_poly_tag_over(const u8 *block, u8 *text, u32 len, u8 *tag)
 {
 	const u32 padded = ALIGN(len, POLY1305_BLOCK_SIZE);
-	struct poly1305_desc_ctx poly;
+	struct poly1305_desc_ctx poly WG_UNINITIALIZED;
 
 	/* All of it in one piece, which the vector code likes better. */
 	put_unaligned_le64(0, text + len);
@@ -65,7 +71,7 @@ static void wg_poly_tag_over(const u8 *block, u8 *text, u32 len, u8 *tag)
 void wg_aead_seal(u8 *text, u32 len, u32 room, u64 nonce, const u8 *key)
 {
 	u8 *block = text - WG_AEAD_BLOCK, tag[WG_AEAD_TAG];
-	struct chacha_state chacha;
+	struct chacha_state chacha WG_UNINITIALIZED;
 
 	wg_chacha_start(&chacha, nonce, key);
 	memset(block, 0, WG_AEAD_BLOCK);
@@ -87,7 +93,7 @@ bool wg_aead_open(u8 *plain, const u8 *text, u32 len, u64 nonce, const u8 *key)
 {
 	u8 block[2 * WG_AEAD_BLOCK] = {};
 	u8 tag[WG_AEAD_TAG];
-	struct chacha_state chacha;
+	struct chacha_state chacha WG_UNINITIALIZED;
 	bool authentic;
 
 	wg_chacha_start(&chacha, nonce, key);
@@ -108,8 +114,8 @@ bool wg_aead_open(u8 *plain, const u8 *text, u32 len, u64 nonce, const u8 *key)
 bool wg_aead_open_folded(u8 *plain, u8 *text, u32 len, u32 room, u64 nonce, const u8 *key)
 {
 	u8 *block = plain - WG_AEAD_BLOCK;
-	u8 tag[WG_AEAD_TAG], behind[WG_AEAD_BEHIND];
-	struct chacha_state chacha;
+	u8 tag[WG_AEAD_TAG] WG_UNINITIALIZED, behind[WG_AEAD_BEHIND] WG_UNINITIALIZED;
+	struct chacha_state chacha WG_UNINITIALIZED;
 	bool authentic;
 
 	wg_chacha_start(&chacha, nonce, key);

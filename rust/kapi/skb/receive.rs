@@ -155,7 +155,12 @@ impl SkBuff {
     /// [`Self::set_inner`]. A combination that the RFC would drop leaves the packet as it is.
     ///
     /// C: `INET_ECN_decapsulate`.
+    #[inline]
     pub fn ecn_decapsulate(&mut self, outer_ds: u8) {
+        // A sender that does not take part has nothing to say.
+        if outer_ds & 3 == 0 {
+            return;
+        }
         // SAFETY: The packet is valid and ours.
         unsafe { bindings::wg_skb_ecn_decapsulate(self.as_ptr(), outer_ds) }
     }
