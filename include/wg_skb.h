@@ -85,7 +85,7 @@ bool wg_skb_udp_payload(struct sk_buff *skb, struct wg_endpoint *from, u8 *ds);
 bool wg_skb_pull_check(struct sk_buff *skb, u32 len);
 struct sk_buff *wg_skb_open(struct sk_buff *skb, u32 header_len, u64 nonce, const u8 *key,
 			    bool *opened);
-bool wg_skb_set_inner(struct sk_buff *skb, u8 version, u32 len);
+bool wg_skb_set_inner(struct sk_buff *skb, u8 version, u32 len, bool fresh);
 void wg_skb_ecn_decapsulate(struct sk_buff *skb, u8 outer_ds);
 
 void wg_icmp_unreachable(struct sk_buff *skb, struct net_device *dev);

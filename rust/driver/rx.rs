@@ -36,6 +36,10 @@ use crate::{
     tx, //
 };
 
+/// In `cb`: the packet is the one that came from the network, or was made for the plaintext.
+const USED: u8 = 0;
+const FRESH: u8 = 1;
+
 /// Takes datagrams from a socket. Softirq.
 pub(crate) fn receive(device: ArcBorrow<'_, Device>, chain: SkbChain) {
     let guard = rcu::read_lock();
@@ -95,7 +99,7 @@ impl<'g> Reception<'g> {
                 };
                 let counter = header.counter().0;
                 if skb.open(DataHeader::LEN, counter, keypair.receiving_key()) {
-                    self.opened(skb, counter);
+                    self.opened(skb, counter, USED);
                     self.settle(outer);
                 } else {
                     self.device.count(Stat::RxDecrypt);
@@ -116,7 +120,7 @@ impl<'g> Reception<'g> {
                 let counter = header.counter().0;
                 let key = keypair.receiving_key();
                 match train.open_at(offset, len, DataHeader::LEN, counter, key) {
-                    Some(skb) => self.opened(skb, counter),
+                    Some(skb) => self.opened(skb, counter, FRESH),
                     None => self.device.count(Stat::RxDecrypt),
                 }
             }
@@ -164,12 +168,13 @@ impl<'g> Reception<'g> {
     }
 
     /// A message of the current run was authentic; `skb` is what was in it.
-    fn opened(&mut self, mut skb: SkBuff, counter: u64) {
+    fn opened(&mut self, mut skb: SkBuff, counter: u64, flags: u8) {
         let Some(run) = &mut self.run else {
             return;
         };
         skb.set_cb(Cb {
             nonce: counter,
+            flags,
             ..Cb::default()
         });
         run.opened.push_back(skb);
@@ -313,7 +318,8 @@ impl<'g> Run<'g> {
             Version::V4 => Inner::V4,
             Version::V6 => Inner::V6,
         };
-        if skb.set_inner(inner, packet.len).is_err() {
+        let fresh = skb.cb().flags == FRESH;
+        if skb.set_inner(inner, packet.len, fresh).is_err() {
             device.count(Stat::RxNotIp);
             return false;
         }

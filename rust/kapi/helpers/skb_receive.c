@@ -103,14 +103,19 @@ struct sk_buff *wg_skb_open(struct sk_buff *skb, u32 header_len, u64 nonce, cons
 	return copy;
 }
 
-bool wg_skb_set_inner(struct sk_buff *skb, u8 version, u32 len)
+/* A fresh packet was never part of anything else: there is nothing to wipe. */
+bool wg_skb_set_inner(struct sk_buff *skb, u8 version, u32 len, bool fresh)
 {
 	const u32 minimum = version == 4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr);
 
 	if (unlikely(len < minimum || len > skb_headlen(skb) || pskb_trim(skb, len)))
 		return false;
-	skb_orphan(skb);
-	wg_skb_wipe(skb, false);
+	if (fresh) {
+		skb_reset_network_header(skb);
+	} else {
+		skb_orphan(skb);
+		wg_skb_wipe(skb, false);
+	}
 	skb->protocol = version == 4 ? htons(ETH_P_IP) : htons(ETH_P_IPV6);
 	/* What was authenticated was not damaged on the way: no layer has to check. */
 	skb->ip_summed = CHECKSUM_UNNECESSARY;

@@ -15,11 +15,6 @@ u32 wg_skb_train_size(const struct sk_buff *skb)
 	return skb_is_gso(skb) ? skb_shinfo(skb)->gso_size : 0;
 }
 
-bool wg_skb_read_at(const struct sk_buff *skb, u32 offset, u8 *to, u32 len)
-{
-	return !skb_copy_bits(skb, offset, to, len);
-}
-
 /* A packet of its own with this part of the data. */
 struct sk_buff *wg_skb_extract(const struct sk_buff *skb, u32 offset, u32 len)
 {
@@ -37,7 +32,7 @@ struct sk_buff *wg_skb_extract(const struct sk_buff *skb, u32 offset, u32 len)
 	return copy;
 }
 
-/* An empty packet with room for len bytes and a block of headroom. */
+/* An empty packet with room for len bytes and a block of headroom; BH disabled. */
 static struct sk_buff *wg_skb_fresh(u32 len)
 {
 	const u32 size = SKB_DATA_ALIGN(WG_AEAD_BLOCK + len) +
@@ -48,11 +43,9 @@ static struct sk_buff *wg_skb_fresh(u32 len)
 	BUILD_BUG_ON(NET_SKB_PAD < WG_AEAD_BLOCK);
 	if (size > WG_PAGE_BYTES / 4)
 		return __netdev_alloc_skb(NULL, len, GFP_ATOMIC | __GFP_NOWARN);
-	local_bh_disable();
 	part = wg_page_part(ALIGN(size, WG_AEAD_BLOCK));
 	if (likely(part))
 		skb = napi_build_skb(part, ALIGN(size, WG_AEAD_BLOCK));
-	local_bh_enable();
 	if (unlikely(!skb)) {
 		if (part)
 			put_page(virt_to_head_page(part));
@@ -94,10 +87,25 @@ static u8 *wg_skb_piece(const struct sk_buff *skb, u32 offset, u32 len, u32 *ahe
 	return NULL;
 }
 
+bool wg_skb_read_at(const struct sk_buff *skb, u32 offset, u8 *to, u32 len)
+{
+	u32 ahead, behind;
+	const u8 *piece;
+
+	if (unlikely(len > skb->len || offset > skb->len - len))
+		return false;
+	piece = wg_skb_piece(skb, offset, len, &ahead, &behind);
+	if (unlikely(!piece))
+		return !skb_copy_bits(skb, offset, to, len);
+	memcpy(to, piece, len);
+	return true;
+}
+
 /*
  * Opens the message at this part of the data into a packet of its own, which is
  * the only copy that is made. NULL if it is not authentic or memory is short.
  * All of the message and what was before it may be lost, if nobody else sees it.
+ * BH disabled.
  */
 struct sk_buff *wg_skb_open_at(struct sk_buff *skb, u32 offset, u32 len, u32 header_len,
 			       u64 nonce, const u8 *key)

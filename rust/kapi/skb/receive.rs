@@ -127,19 +127,20 @@ impl SkBuff {
     }
 
     /// Makes an opened message the inner packet that it carries: `len` bytes of `inner`, clean of
-    /// everything that the outer packet left behind, marked as already checked.
+    /// everything that the outer packet left behind, marked as already checked. `fresh`: it comes from
+    /// [`Self::open_at`], so there is nothing to clean.
     ///
     /// # Errors
     ///
     /// `EINVAL` when the data is shorter than `len` or `len` shorter than an IP header.
-    pub fn set_inner(&mut self, inner: Inner, len: usize) -> Result {
+    pub fn set_inner(&mut self, inner: Inner, len: usize, fresh: bool) -> Result {
         let len = u32::try_from(len).map_err(|_| EINVAL)?;
         let version = match inner {
             Inner::V4 => 4,
             Inner::V6 => 6,
         };
         // SAFETY: The packet is valid and ours.
-        if unsafe { bindings::wg_skb_set_inner(self.as_ptr(), version, len) } {
+        if unsafe { bindings::wg_skb_set_inner(self.as_ptr(), version, len, fresh) } {
             Ok(())
         } else {
             Err(EINVAL)

@@ -40,7 +40,7 @@ impl SkBuff {
     /// comes as a packet of its own. `None` if it is not authentic, too short, or memory is short.
     ///
     /// The message and what is before it are arbitrary afterwards: open the messages of a train in
-    /// order. Memory that others may see (clones, fragments of files) is never written.
+    /// order. Memory that others may see (clones, fragments of files) is never written. BH disabled.
     pub fn open_at(
         &mut self,
         offset: usize,
