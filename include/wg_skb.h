@@ -76,10 +76,21 @@ struct sk_buff *wg_skb_seal_run(struct sk_buff *list, u32 count, const u8 *heade
 				u32 last_text, u64 nonce, const u8 *key);
 
 u32 wg_skb_train_size(const struct sk_buff *skb);
-bool wg_skb_read_at(const struct sk_buff *skb, u32 offset, u8 *to, u32 len);
 struct sk_buff *wg_skb_extract(const struct sk_buff *skb, u32 offset, u32 len);
-struct sk_buff *wg_skb_open_at(struct sk_buff *skb, u32 offset, u32 len, u32 header_len,
-			       u64 nonce, const u8 *key);
+
+/* The piece of a train's memory that was used last: bytes start to end of its data. */
+struct wg_train {
+	u8 *piece;
+	u32 start;
+	u32 end;
+	/* Nobody else can see the data. */
+	bool writable;
+};
+
+void wg_train_begin(const struct sk_buff *skb, struct wg_train *train);
+bool wg_train_read(const struct sk_buff *skb, struct wg_train *train, u32 offset, u8 *to, u32 len);
+struct sk_buff *wg_train_open(struct sk_buff *skb, struct wg_train *train, u32 offset, u32 len,
+			      u32 header_len, u64 nonce, const u8 *key);
 
 bool wg_skb_udp_payload(struct sk_buff *skb, struct wg_endpoint *from, u8 *ds);
 bool wg_skb_pull_check(struct sk_buff *skb, u32 len);

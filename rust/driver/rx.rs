@@ -19,7 +19,7 @@ use wg_kapi::{
     log,
     rcu,
     shared::SharedRef,
-    skb::{Cb, Inner, Outer, SkBuff}, //
+    skb::{Cb, Inner, Outer, SkBuff, Train}, //
 };
 use wg_proto::{
     constants::TAG_LEN,
@@ -80,9 +80,10 @@ impl<'g> Reception<'g> {
         };
         self.device.count(Stat::RxTrains);
         let mut offset: usize = 0;
-        while let Some(rest) = skb.len().checked_sub(offset).filter(|rest| *rest != 0) {
+        let mut train = skb.train();
+        while let Some(rest) = train.len().checked_sub(offset).filter(|rest| *rest != 0) {
             let len = rest.min(size.get());
-            self.car(&mut skb, offset, len, &outer);
+            self.car(&mut train, offset, len, &outer);
             offset = offset.saturating_add(len);
         }
         self.settle(&outer);
@@ -111,7 +112,7 @@ impl<'g> Reception<'g> {
     }
 
     /// The datagram that is `len` bytes of a train from `offset` on.
-    fn car(&mut self, train: &mut SkBuff, offset: usize, len: usize, outer: &Outer) {
+    fn car(&mut self, train: &mut Train<'_>, offset: usize, len: usize, outer: &Outer) {
         match train.read_at(offset).and_then(|head| kind(&head, len)) {
             Some(Kind::Data(header)) => {
                 let Some(keypair) = self.keypair(header.receiver(), outer) else {

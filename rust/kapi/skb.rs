@@ -16,6 +16,7 @@ pub use self::{
     gso::Gso,
     receive::{Inner, Outer},
     run::run_limit,
+    train::Train,
     transmit::{ecn_encapsulate, IpInfo},
 };
 

@@ -55,49 +55,67 @@ static struct sk_buff *wg_skb_fresh(u32 len)
 	return skb;
 }
 
-/*
- * Where this part of the data lies, if it is in one piece; ahead and behind are
- * how much of the data before and after it is in the same piece.
- */
-static u8 *wg_skb_piece(const struct sk_buff *skb, u32 offset, u32 len, u32 *ahead, u32 *behind)
+/* Finds the piece of memory in which this part of the data lies; false if there is none. */
+static bool wg_train_find(const struct sk_buff *skb, struct wg_train *train, u32 offset, u32 len)
 {
 	const struct skb_shared_info *info = skb_shinfo(skb);
 	u32 start = skb_headlen(skb);
 	int i;
 
-	*ahead = offset;
-	*behind = start - offset - len;
+	train->start = 0;
+	train->end = start;
+	train->piece = skb->data;
 	if (offset + len <= start)
-		return skb->data + offset;
+		return true;
 	if (offset < start || !skb_frags_readable(skb))
-		return NULL;
+		goto none;
 	for (i = 0; i < info->nr_frags; i++) {
 		const skb_frag_t *frag = &info->frags[i];
 		const u32 end = start + skb_frag_size(frag);
 
 		if (offset < end) {
 			if (offset + len > end || PageHighMem(skb_frag_page(frag)))
-				return NULL;
-			*ahead = offset - start;
-			*behind = end - offset - len;
-			return (u8 *)skb_frag_address(frag) + *ahead;
+				goto none;
+			train->start = start;
+			train->end = end;
+			train->piece = skb_frag_address(frag);
+			return true;
 		}
 		start = end;
 	}
-	return NULL;
+none:
+	train->end = 0;
+	return false;
 }
 
-bool wg_skb_read_at(const struct sk_buff *skb, u32 offset, u8 *to, u32 len)
+/* Where this part of the data lies, if it is in one piece. It is in the packet. */
+static inline u8 *wg_train_at(const struct sk_buff *skb, struct wg_train *train, u32 offset, u32 len)
 {
-	u32 ahead, behind;
-	const u8 *piece;
+	/* Most often where the last one was. */
+	if (unlikely(offset < train->start || offset + len > train->end) &&
+	    !wg_train_find(skb, train, offset, len))
+		return NULL;
+	return train->piece + (offset - train->start);
+}
+
+/* How the packet's datagrams can be reached; all begins with nothing known. */
+void wg_train_begin(const struct sk_buff *skb, struct wg_train *train)
+{
+	*train = (struct wg_train) {
+		.writable = !skb_cloned(skb) && !skb_has_shared_frag(skb),
+	};
+}
+
+bool wg_train_read(const struct sk_buff *skb, struct wg_train *train, u32 offset, u8 *to, u32 len)
+{
+	const u8 *from;
 
 	if (unlikely(len > skb->len || offset > skb->len - len))
 		return false;
-	piece = wg_skb_piece(skb, offset, len, &ahead, &behind);
-	if (unlikely(!piece))
+	from = wg_train_at(skb, train, offset, len);
+	if (unlikely(!from))
 		return !skb_copy_bits(skb, offset, to, len);
-	memcpy(to, piece, len);
+	memcpy(to, from, len);
 	return true;
 }
 
@@ -107,13 +125,13 @@ bool wg_skb_read_at(const struct sk_buff *skb, u32 offset, u8 *to, u32 len)
  * All of the message and what was before it may be lost, if nobody else sees it.
  * BH disabled.
  */
-struct sk_buff *wg_skb_open_at(struct sk_buff *skb, u32 offset, u32 len, u32 header_len,
-			       u64 nonce, const u8 *key)
+struct sk_buff *wg_train_open(struct sk_buff *skb, struct wg_train *train, u32 offset, u32 len,
+			      u32 header_len, u64 nonce, const u8 *key)
 {
 	struct sk_buff *opened;
-	u32 text_len, ahead, behind;
-	u8 *text;
 	bool authentic;
+	u32 text_len;
+	u8 *text;
 
 	if (len > skb->len || offset > skb->len - len || len < WG_AEAD_TAG ||
 	    header_len > len - WG_AEAD_TAG)
@@ -125,18 +143,18 @@ struct sk_buff *wg_skb_open_at(struct sk_buff *skb, u32 offset, u32 len, u32 hea
 	if (unlikely(!opened))
 		return NULL;
 	skb_put(opened, text_len + WG_AEAD_TAG);
-	text = wg_skb_piece(skb, offset, text_len + WG_AEAD_TAG, &ahead, &behind);
+	text = wg_train_at(skb, train, offset, text_len + WG_AEAD_TAG);
 	if (unlikely(!text)) {
 		text = opened->data;
 		if (skb_copy_bits(skb, offset, opened->data, opened->len))
 			goto err;
-	}
-	if (text != opened->data && ahead >= WG_AEAD_BLOCK && !skb_cloned(skb) &&
-	    !skb_has_shared_frag(skb))
-		authentic = wg_aead_open_folded(opened->data, text, text_len, behind + WG_AEAD_TAG,
-						nonce, key);
-	else
+		authentic = wg_aead_open(text, text, text_len, nonce, key);
+	} else if (train->writable && offset - train->start >= WG_AEAD_BLOCK) {
+		authentic = wg_aead_open_folded(opened->data, text, text_len,
+						train->end - offset - text_len, nonce, key);
+	} else {
 		authentic = wg_aead_open(opened->data, text, text_len, nonce, key);
+	}
 	if (unlikely(!authentic))
 		goto err;
 	skb_trim(opened, text_len);

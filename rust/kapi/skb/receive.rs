@@ -128,7 +128,7 @@ impl SkBuff {
 
     /// Makes an opened message the inner packet that it carries: `len` bytes of `inner`, clean of
     /// everything that the outer packet left behind, marked as already checked. `fresh`: it comes from
-    /// [`Self::open_at`], so there is nothing to clean.
+    /// [`Train::open_at`](super::Train::open_at), so there is nothing to clean.
     ///
     /// # Errors
     ///

@@ -14,16 +14,45 @@ impl SkBuff {
         NonZeroUsize::new(unsafe { bindings::wg_skb_train_size(self.as_ptr()) } as usize)
     }
 
+    /// The packet as a train, to take its datagrams out of it.
+    #[inline]
+    pub fn train(&mut self) -> Train<'_> {
+        let mut at: bindings::wg_train = pin_init::zeroed();
+        // SAFETY: Both are valid.
+        unsafe { bindings::wg_train_begin(self.as_ptr(), &mut at) };
+        // INVARIANT: The packet is borrowed for as long as this lives.
+        Train { skb: self, at }
+    }
+}
+
+/// A train that is being taken apart.
+///
+/// # Invariants
+///
+/// `at` describes `skb`, which nobody changes meanwhile but through this object.
+pub struct Train<'a> {
+    skb: &'a mut SkBuff,
+    at: bindings::wg_train,
+}
+
+impl Train<'_> {
+    /// Bytes of all datagrams.
+    #[inline]
+    #[allow(clippy::len_without_is_empty)]
+    pub fn len(&self) -> usize {
+        self.skb.len()
+    }
+
     /// Copies the `N` bytes of data from `offset` on; `None` if there are fewer.
     #[inline]
-    pub fn read_at<const N: usize>(&self, offset: usize) -> Option<[u8; N]> {
+    pub fn read_at<const N: usize>(&mut self, offset: usize) -> Option<[u8; N]> {
         let mut bytes = [0; N];
         let offset = u32::try_from(offset).ok()?;
         let len = u32::try_from(N).ok()?;
-        // SAFETY: The packet is valid, and there are N bytes to be written; the helper checks the
-        // rest.
-        unsafe { bindings::wg_skb_read_at(self.as_ptr(), offset, bytes.as_mut_ptr(), len) }
-            .then_some(bytes)
+        let (skb, to) = (self.skb.as_ptr(), bytes.as_mut_ptr());
+        // SAFETY: Packet and place are valid and belong together, and there are N bytes to be
+        // written; the helper checks the rest.
+        unsafe { bindings::wg_train_read(skb, &mut self.at, offset, to, len) }.then_some(bytes)
     }
 
     /// Makes a packet of its own of `len` bytes of data from `offset` on; `None` if there are fewer
@@ -31,12 +60,12 @@ impl SkBuff {
     pub fn extract(&self, offset: usize, len: usize) -> Option<SkBuff> {
         let (offset, len) = (u32::try_from(offset).ok()?, u32::try_from(len).ok()?);
         // SAFETY: The packet is valid; the helper checks the rest.
-        let copy = unsafe { bindings::wg_skb_extract(self.as_ptr(), offset, len) };
+        let copy = unsafe { bindings::wg_skb_extract(self.skb.as_ptr(), offset, len) };
         // SAFETY: A fresh packet on no list, which is ours.
         Some(unsafe { SkBuff::from_raw(NonNull::new(copy)?) })
     }
 
-    /// As [`Self::open`], for the message in `len` bytes of data from `offset` on: the plaintext
+    /// As [`SkBuff::open`], for the message in `len` bytes of data from `offset` on: the plaintext
     /// comes as a packet of its own. `None` if it is not authentic, too short, or memory is short.
     ///
     /// The message and what is before it are arbitrary afterwards: open the messages of a train in
@@ -51,10 +80,18 @@ impl SkBuff {
     ) -> Option<SkBuff> {
         let (offset, len) = (u32::try_from(offset).ok()?, u32::try_from(len).ok()?);
         let header_len = u32::try_from(header_len).ok()?;
-        // SAFETY: The packet is valid and the key has the length that the helper reads; the helper
-        // checks the rest.
+        // SAFETY: Packet and place are valid and belong together, and the key has the length that
+        // the helper reads; the helper checks the rest.
         let opened = unsafe {
-            bindings::wg_skb_open_at(self.as_ptr(), offset, len, header_len, nonce, key.as_ptr())
+            bindings::wg_train_open(
+                self.skb.as_ptr(),
+                &mut self.at,
+                offset,
+                len,
+                header_len,
+                nonce,
+                key.as_ptr(),
+            )
         };
         // SAFETY: A fresh packet on no list, which is ours.
         Some(unsafe { SkBuff::from_raw(NonNull::new(opened)?) })
