@@ -106,6 +106,25 @@ struct wg_gso_run {
 	bool first;
 };
 
+/* Copies the payload of the next segment and returns its sum. */
+static __wsum wg_gso_payload(const struct sk_buff *skb, struct tso_t *tso, u8 *to, u32 size)
+{
+	__wsum sum = 0;
+	u32 done = 0;
+
+	while (done < size) {
+		const u32 here = min_t(u32, tso->size, size - done);
+
+		/* The lengths of a packet agree with each other; do not loop if not. */
+		if (WARN_ON_ONCE(!here))
+			break;
+		sum = csum_block_add(sum, csum_partial_copy_nocheck(tso->data, to + done, here), done);
+		done += here;
+		tso_build_data(skb, tso, here);
+	}
+	return sum;
+}
+
 /* Makes the next message at place, of text bytes with padding; place is written a block ahead. */
 static void wg_gso_message(struct sk_buff *skb, struct wg_gso_run *run, u8 *place, u32 text_len,
 			  const u8 *header, const u8 *key)
@@ -120,7 +139,7 @@ static void wg_gso_message(struct sk_buff *skb, struct wg_gso_run *run, u8 *plac
 	tso_build_hdr(skb, text, &run->tso, size, last);
 	if (tcp && !run->first && !(skb_shinfo(skb)->gso_type & SKB_GSO_TCP_ACCECN))
 		((struct tcphdr *)(text + skb_transport_offset(skb)))->cwr = 0;
-	sum = skb_copy_and_csum_bits(skb, run->offset, text + run->header, size);
+	sum = wg_gso_payload(skb, &run->tso, text + run->header, size);
 	wg_gso_checksum(text, len, skb_transport_offset(skb), tcp, sum);
 	memset(text + len, 0, text_len - len);
 
@@ -129,7 +148,6 @@ static void wg_gso_message(struct sk_buff *skb, struct wg_gso_run *run, u8 *plac
 	run->first = false;
 	run->nonce++;
 	run->offset += size;
-	run->tso.tcp_seq += size;
 }
 
 /* How the messages of a GSO packet are laid out, and how many are still to be made. */
