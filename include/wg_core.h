@@ -26,6 +26,8 @@ void wg_warn_once(const char *what);
 
 /* helpers/core.c: clock, random, per-CPU counters */
 u64 wg_boottime_coarse_ns(void);
+u64 wg_local_ns(void);
+u32 wg_cpus_online(void);
 void wg_realtime(s64 *seconds, u32 *nanoseconds);
 u32 wg_random_below(u32 ceiling);
 unsigned long wg_percpu_alloc(u32 counters);

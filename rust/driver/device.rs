@@ -82,6 +82,10 @@ pub(crate) struct Device {
     pub(crate) kex: work::Queue,
     /// Where transmission goes on that has used up its turn in softirq.
     pub(crate) crypt: work::Queue,
+    /// Where the data of busy peers is decrypted: on CPUs that have nothing better to do.
+    pub(crate) spread: work::Queue,
+    /// Peers whose data goes there at the moment.
+    pub(crate) diverted: Atomic<i32>,
     /// Why packets were dropped, and how many.
     counters: Counters<STATS>,
 }
@@ -176,6 +180,7 @@ impl Device {
         // First what makes sessions: no message comes in any more, and none is being processed.
         drop(self.port.replace(None));
         self.handshakes.purge();
+        self.spread.flush();
         self.kex.flush();
         for entry in config.peers() {
             let peer = &entry.peer;
@@ -201,6 +206,12 @@ impl netdev::Driver for Device {
             work::Flags::PERCPU | work::Flags::MEM_RECLAIM | work::Flags::CPU_INTENSIVE,
             0,
         )?;
+        let spread = work::Queue::new(
+            c"wg-spread",
+            &netdev,
+            work::Flags::UNBOUND | work::Flags::MEM_RECLAIM,
+            0,
+        )?;
         let device = Arc::pin_init(
             try_pin_init!(Self {
                 config <- new_mutex!(Config::new()),
@@ -218,6 +229,8 @@ impl netdev::Driver for Device {
                 handshakes <- Handshakes::new(),
                 kex,
                 crypt,
+                spread,
+                diverted: Atomic::new(0),
                 counters: Counters::new()?,
                 netdev,
             }),
@@ -259,6 +272,7 @@ impl netdev::Driver for Device {
         // Work in hand holds peers and the device. Some that began before the peers were removed may
         // have asked for more in the other queue, and that once again; after that nothing does.
         for _ in 0..2 {
+            this.spread.flush();
             this.crypt.flush();
             this.kex.flush();
         }

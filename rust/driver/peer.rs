@@ -38,6 +38,7 @@ use crate::{
     device::Device,
     handshake::{PeerHandshake, SendInitiation},
     keypair::Keypair,
+    rx::{DecryptQueued, RxLoad, RxQueue},
     stats::Stat,
     timers::{PeerTimers, TimerExpired, WipeKeys},
     tx::{self, ContinueTransmit, TxQueue}, //
@@ -73,6 +74,10 @@ pub(crate) struct Peer {
     /// Packets that wait to be sent.
     #[pin]
     pub(crate) tx: SpinLockBh<TxQueue>,
+    /// Datagrams that wait to be decrypted by a worker, and what decides on that.
+    #[pin]
+    pub(crate) rx: SpinLockBh<RxQueue>,
+    pub(crate) rx_load: RxLoad,
     #[pin]
     endpoint: SpinLockBh<Endpoint>,
     /// Routes to the endpoint.
@@ -90,6 +95,8 @@ pub(crate) struct Peer {
     pub(crate) wipe: Work<Shared<Peer>, WipeKeys>,
     #[pin]
     pub(crate) transmit: Work<Shared<Peer>, ContinueTransmit>,
+    #[pin]
+    pub(crate) decrypt: Work<Shared<Peer>, DecryptQueued>,
     /// Bytes received and sent.
     traffic: Counters<2>,
     /// When the last handshake was completed: nanoseconds since 1970, 0 for never.
@@ -144,6 +151,8 @@ impl Peer {
                 current: rcu::Slot::empty(),
                 slots <- new_spinlock_bh!(Slots::new()),
                 tx <- new_spinlock_bh!(TxQueue::new()),
+                rx <- new_spinlock_bh!(RxQueue::new()),
+                rx_load: RxLoad::new(),
                 endpoint <- new_spinlock_bh!(Endpoint::default()),
                 routes: DstCache::new(),
                 timers <- new_spinlock_bh!(PeerTimers::new()),
@@ -152,6 +161,7 @@ impl Peer {
                 initiate <- Work::new(),
                 wipe <- Work::new(),
                 transmit <- Work::new(),
+                decrypt <- Work::new(),
                 traffic: Counters::new()?,
                 last_handshake: Atomic::new(0),
                 life: Life::new(device),

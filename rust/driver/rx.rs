@@ -36,25 +36,30 @@ use crate::{
     tx, //
 };
 
+mod spread;
+
+pub(crate) use spread::{DecryptQueued, RxLoad, RxQueue};
+
+use spread::Stopwatch;
+
 /// In `cb`: the packet is the one that came from the network, or was made for the plaintext.
 const USED: u8 = 0;
 const FRESH: u8 = 1;
 
 /// Takes datagrams from a socket. Softirq.
-pub(crate) fn receive(device: ArcBorrow<'_, Device>, chain: SkbChain) {
-    let guard = rcu::read_lock();
-    let mut reception = Reception {
-        device: &device,
-        guard: &guard,
-        run: None,
-        delivery: SkbChain::new(),
-        handshakes: false,
-    };
-    for skb in chain {
-        reception.take(skb);
+pub(crate) fn receive(device: ArcBorrow<'_, Device>, mut chain: SkbChain) {
+    {
+        let guard = rcu::read_lock();
+        let mut here = SkbChain::new();
+        for skb in chain {
+            if let Some(skb) = spread::divert(&device, skb, &guard) {
+                here.push_back(skb);
+            }
+        }
+        chain = here;
     }
-    if reception.finish() {
-        Device::process_handshakes(device);
+    if !chain.is_empty() {
+        Reception::of(device, chain);
     }
 }
 
@@ -70,6 +75,24 @@ struct Reception<'g> {
 }
 
 impl<'g> Reception<'g> {
+    /// Takes datagrams in, decrypts and delivers them. BH disabled.
+    fn of(device: ArcBorrow<'g, Device>, chain: SkbChain) {
+        let guard = rcu::read_lock();
+        let mut reception = Reception {
+            device: &device,
+            guard: &guard,
+            run: None,
+            delivery: SkbChain::new(),
+            handshakes: false,
+        };
+        for skb in chain {
+            reception.take(skb);
+        }
+        if reception.finish() {
+            Device::process_handshakes(device);
+        }
+    }
+
     /// Takes one datagram, or a train of them.
     fn take(&mut self, mut skb: SkBuff) {
         let Some(outer) = skb.udp_payload() else {
@@ -79,6 +102,7 @@ impl<'g> Reception<'g> {
             return self.single(skb, &outer);
         };
         self.device.count(Stat::RxTrains);
+        let watch = Stopwatch::start();
         let mut offset: usize = 0;
         let mut train = skb.train();
         while let Some(rest) = train.len().checked_sub(offset).filter(|rest| *rest != 0) {
@@ -88,6 +112,9 @@ impl<'g> Reception<'g> {
         }
         self.settle(&outer);
         skb.consume();
+        if let Some(run) = &self.run {
+            watch.stop(run.keypair.peer());
+        }
     }
 
     /// A datagram that came alone.

@@ -80,6 +80,10 @@ stats! {
     TxTrainMessages = c"tx_train_messages",
     /// Trains of datagrams received whole.
     RxTrains = c"rx_trains",
+    /// Datagrams and trains left to a worker, as their peer is busy.
+    RxSpread = c"rx_spread",
+    /// Messages in excess of what may wait for such a worker.
+    RxQueue = c"rx_drop_queue",
     /// Memory was short.
     NoMemory = c"drop_no_memory",
 }

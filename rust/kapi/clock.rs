@@ -16,6 +16,15 @@ pub fn boottime_coarse_ns() -> u64 {
     unsafe { bindings::wg_boottime_coarse_ns() }
 }
 
+/// Nanoseconds of this CPU's scheduler clock: for how long something took that stayed on this CPU.
+///
+/// C counterpart: `local_clock`. Context: any; the CPU must not change between two readings.
+#[inline]
+pub fn local_ns() -> u64 {
+    // SAFETY: No requirement.
+    unsafe { bindings::wg_local_ns() }
+}
+
 /// Seconds since 1970 and nanoseconds (below 1,000,000,000) of the wall clock.
 ///
 /// C counterpart: `ktime_get_real_ts64`. Context: any.

@@ -10,6 +10,7 @@ mod bindings;
 
 pub mod chain;
 pub mod clock;
+pub mod cpu;
 pub mod crypto;
 pub mod dst_cache;
 pub mod endpoint;

@@ -6,6 +6,7 @@
 #include <linux/percpu.h>
 #include <linux/random.h>
 #include <linux/sched.h>
+#include <linux/sched/clock.h>
 #include <linux/timekeeping.h>
 
 #include "wg_core.h"
@@ -70,6 +71,16 @@ void wg_warn_once(const char *what)
 u64 wg_boottime_coarse_ns(void)
 {
 	return ktime_get_coarse_boottime_ns();
+}
+
+u64 wg_local_ns(void)
+{
+	return local_clock();
+}
+
+u32 wg_cpus_online(void)
+{
+	return num_online_cpus();
 }
 
 void wg_realtime(s64 *seconds, u32 *nanoseconds)

@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Decryption on another CPU.
+//!
+//! Whoever takes a datagram from the network decrypts it, as long as that leaves the CPU time for
+//! other things. When the trains of one peer take up much of it, a worker takes them over, on any
+//! CPU that the scheduler finds idle, so that the CPU of the network can do what comes before. From
+//! then on all data of that peer goes through its queue, which keeps its order, until the queue is
+//! empty.
+
+use kernel::sync::atomic::{Atomic, Relaxed};
+use wg_kapi::{
+    chain::SkbChain,
+    clock,
+    cpu,
+    rcu,
+    shared::{Shared, SharedRef},
+    skb::SkBuff,
+    sync::with_bh_disabled,
+    work::{cond_resched, WorkHandler}, //
+};
+use wg_proto::wire::{kind, Kind};
+
+use super::Reception;
+use crate::{
+    crypto,
+    device::Device,
+    peer::Peer,
+    stats::Stat, //
+};
+
+/// Bytes that may wait to be decrypted for one peer.
+const MAX_QUEUED_BYTES: usize = 16 << 20;
+
+/// Trains of fewer bytes are not worth waking somebody up.
+const WORTH_A_WORKER: usize = 16 << 10;
+
+/// The share of one CPU's time, as its inverse, from which on a peer counts as busy.
+const BUSY_SHARE: i64 = 4;
+
+/// Trains that a worker decrypts before softirqs may run in between.
+const TURN: usize = 2;
+
+/// The UDP header is still in front of what the socket gives.
+const UDP_HEADER: usize = 8;
+
+/// Datagrams of one peer that wait to be decrypted by a worker.
+pub(crate) struct RxQueue {
+    datagrams: SkbChain,
+    bytes: usize,
+    /// A worker is at work or will be.
+    awaited: bool,
+}
+
+impl RxQueue {
+    /// Empty.
+    pub(crate) fn new() -> Self {
+        Self {
+            datagrams: SkbChain::new(),
+            bytes: 0,
+            awaited: false,
+        }
+    }
+}
+
+/// How much of a CPU's time the decryption for one peer takes.
+///
+/// Written by whoever decrypts, which is one CPU at a time but for moments; a lost update makes the
+/// estimate a little worse, nothing else.
+pub(crate) struct RxLoad {
+    /// Whether all data has to go through the queue now.
+    queued: Atomic<i32>,
+    /// Nanoseconds: when the current tick of the coarse clock began, and what was used since then.
+    since: Atomic<i64>,
+    used: Atomic<i64>,
+    /// Whether the tick before was one of much work.
+    busy: Atomic<i32>,
+}
+
+impl RxLoad {
+    /// No load.
+    pub(crate) fn new() -> Self {
+        Self {
+            queued: Atomic::new(0),
+            since: Atomic::new(0),
+            used: Atomic::new(0),
+            busy: Atomic::new(0),
+        }
+    }
+
+    /// So many nanoseconds were used.
+    fn note(&self, used: u64) {
+        let now = i64::try_from(crypto::now().as_nanos()).unwrap_or(i64::MAX);
+        let used = i64::try_from(used).unwrap_or(i64::MAX);
+        let since = self.since.load(Relaxed);
+        if now == since {
+            self.used
+                .store(self.used.load(Relaxed).saturating_add(used), Relaxed);
+            return;
+        }
+        let share = self.used.load(Relaxed).saturating_mul(BUSY_SHARE);
+        let busy = share >= now.saturating_sub(since);
+        self.busy.store(i32::from(busy), Relaxed);
+        self.since.store(now, Relaxed);
+        self.used.store(used, Relaxed);
+    }
+}
+
+/// Keeps a datagram from the socket for a worker, or gives it back to be decrypted here. Softirq.
+pub(super) fn divert(device: &Device, mut skb: SkBuff, guard: &rcu::Guard) -> Option<SkBuff> {
+    let is_train = skb.train_size().is_some();
+    if (!is_train && device.diverted.load(Relaxed) == 0) || cpu::online() == 1 {
+        return Some(skb);
+    }
+    let len = skb.len();
+    let receiver = {
+        let header = skb.train().read_at(UDP_HEADER);
+        let message = len.saturating_sub(UDP_HEADER);
+        match header.as_ref().and_then(|head| kind(head, message)) {
+            Some(Kind::Data(header)) => header.receiver(),
+            _ => return Some(skb),
+        }
+    };
+    let Some(keypair) = device.keypairs.get(&receiver.0, guard) else {
+        return Some(skb);
+    };
+    let peer = keypair.peer();
+    let load = &peer.rx_load;
+    let begin = is_train && len >= WORTH_A_WORKER && load.busy.load(Relaxed) != 0;
+    if !begin && load.queued.load(Relaxed) == 0 {
+        return Some(skb);
+    }
+    enqueue(peer.as_shared_ref(), skb, begin)
+}
+
+/// Adds a datagram to the queue of `peer`; only to one that a worker has begun unless `begin`.
+fn enqueue(peer: SharedRef<'_, Peer>, skb: SkBuff, begin: bool) -> Option<SkBuff> {
+    let device = peer.device();
+    let mut queue = peer.rx.lock();
+    if !queue.awaited {
+        if !begin || peer.is_dead() {
+            return Some(skb);
+        }
+        let Some(owner) = peer.get() else {
+            return Some(skb);
+        };
+        queue.awaited = true;
+        peer.rx_load.queued.store(1, Relaxed);
+        device.diverted.add(1, Relaxed);
+        peer.decrypt.queue(&device.spread, owner);
+    }
+    let bytes = queue.bytes.saturating_add(skb.len());
+    if bytes > MAX_QUEUED_BYTES {
+        drop(queue);
+        device.count_many(Stat::RxQueue, skb.messages());
+        return None;
+    }
+    queue.bytes = bytes;
+    queue.datagrams.push_back(skb);
+    drop(queue);
+    device.count(Stat::RxSpread);
+    None
+}
+
+/// Decrypts what is in the queue of a peer.
+pub(crate) struct DecryptQueued;
+
+impl WorkHandler<Shared<Peer>> for DecryptQueued {
+    fn run(peer: Shared<Peer>) {
+        let device = peer.device();
+        loop {
+            let batch = {
+                let mut queue = peer.rx.lock();
+                let batch = queue.datagrams.take_front(TURN);
+                if batch.is_empty() {
+                    // What was delivered has gone up the stack: softirqs ran when they were
+                    // enabled again. So nothing that comes now can overtake it.
+                    queue.awaited = false;
+                    peer.rx_load.queued.store(0, Relaxed);
+                    device.diverted.add(-1, Relaxed);
+                    return;
+                }
+                let bytes = batch.iter().fold(0, |sum: usize, skb| sum.saturating_add(skb.len()));
+                queue.bytes = queue.bytes.saturating_sub(bytes);
+                batch
+            };
+            with_bh_disabled(|| Reception::of(device.as_arc_borrow(), batch));
+            cond_resched();
+        }
+    }
+}
+
+/// Measures how long the decryption of trains takes.
+pub(super) struct Stopwatch(u64);
+
+impl Stopwatch {
+    /// Begins now.
+    pub(super) fn start() -> Self {
+        Self(clock::local_ns())
+    }
+
+    /// It was for this peer.
+    pub(super) fn stop(self, peer: &Peer) {
+        peer.rx_load.note(clock::local_ns().saturating_sub(self.0));
+    }
+}
