@@ -180,7 +180,9 @@ impl WorkHandler<Shared<Peer>> for DecryptQueued {
                     device.diverted.add(-1, Relaxed);
                     return;
                 }
-                let bytes = batch.iter().fold(0, |sum: usize, skb| sum.saturating_add(skb.len()));
+                let bytes = batch
+                    .iter()
+                    .fold(0, |sum: usize, skb| sum.saturating_add(skb.len()));
                 queue.bytes = queue.bytes.saturating_sub(bytes);
                 batch
             };

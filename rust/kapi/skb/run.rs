@@ -14,7 +14,9 @@ use kernel::prelude::*;
 #[inline]
 pub fn run_limit(text: usize) -> usize {
     // SAFETY: No preconditions.
-    u32::try_from(text).map_or(0, |text| unsafe { bindings::wg_skb_run_most(text) as usize })
+    u32::try_from(text).map_or(0, |text| unsafe {
+        bindings::wg_skb_run_most(text) as usize
+    })
 }
 
 impl SkBuff {
