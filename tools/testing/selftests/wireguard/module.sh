@@ -201,13 +201,13 @@ t_debug_lines() {
 test_case "G2 G3 G4 each peer and keypair is told created, then destroyed" t_debug_lines
 
 t_numbers() {
-	local c round
+	local c _
 	modprobe wireguard
 	mount -t debugfs none /sys/kernel/debug 2> /dev/null || true
 	c=$(control) || skip "no dynamic debug"
 	echo "module wireguard +p" > "$c"
 	log_mark
-	for round in 1 2 3; do
+	for _ in 1 2 3; do
 		tunnel
 		pings A 10.77.0.2 1
 		on A ip link del wg0

@@ -8,7 +8,7 @@
 . "$(dirname "$0")/lib.sh"
 
 probe() { python3 "$TEST_DIR/probe.py" "$1" "$(ns "$2")" "${@:3}"; }
-# hold, release: no outer packet leaves A's device; those held go.
+# hold: no outer packet leaves A's device any more.
 hold() { on A tc qdisc replace dev vA root plug limit 1000000 || skip "no plug qdisc"; }
 
 t_owner() {
@@ -78,7 +78,8 @@ t_hash() {
 	# Two flows, marked, each known by the size of its packets.
 	probe flow A 10.77.0.2 700 4 99 6
 	probe flow A 10.77.0.2 900 4 98 5
-	wait_until 5 eval '(( $(kernel_events sent | grep -c "dev=\"vA\"") >= 8 ))'
+	all_sent() { (($(kernel_events sent | grep -c 'dev="vA"') >= 8)); }
+	wait_until 5 all_sent
 	kernel_events sent > "$WORK/sent"
 	python3 - "$WORK/sent" <<- 'PY'
 		import re, sys
@@ -161,9 +162,15 @@ t_forget() {
 }
 test_case "E5 the source is forgotten with a new mark, endpoint or port" t_forget
 
-sources() {
-	python3 "$TEST_DIR/sniff.py" check "$WORK/cap" \
-		"[x['src'] for x in p if x['out'] and x['type'] == $1][$2] == '$3'"
+# watch FILE: A's outer packets, until the case ends.
+watch() {
+	python3 "$TEST_DIR/sniff.py" watch "$(ns A)" vA "$WORK/$1" > "$WORK/$1.ready" &
+	wait_until 20 grep -q ready "$WORK/$1.ready"
+}
+# source_of FILE TYPE INDEX ADDRESS: that message of A is from there.
+source_of() {
+	python3 "$TEST_DIR/sniff.py" check "$WORK/$1" \
+		"[x['src'] for x in p if x['out'] and x['type'] == $2][$3] == '$4'"
 }
 t_forget_silence() {
 	tunnel
@@ -171,23 +178,22 @@ t_forget_silence() {
 	pings A 10.77.0.2
 	from_second
 	# A retry: the first initiation still has the source.
-	python3 "$TEST_DIR/sniff.py" watch "$(ns A)" vA "$WORK/cap" > "$WORK/ready" &
-	wait_until 20 grep -q ready "$WORK/ready"
+	watch retry
 	on B ip link set wg0 down
 	on A ip link set wg0 down
 	on A ip link set wg0 up
 	refute on A ping -q -c 1 -W 1 10.77.0.2 > /dev/null
-	wait_until 5 sources 1 0 192.0.2.11
-	wait_until 10 sources 1 1 192.0.2.1
+	wait_until 5 source_of retry 1 0 192.0.2.11
+	wait_until 10 source_of retry 1 1 192.0.2.1
 	# Silence: data unanswered for 15 s.
 	on B ip link set wg0 up
 	wait_until 20 eval 'on A ping -q -c 1 -W 1 10.77.0.2'
 	from_second
-	: > "$WORK/cap"
+	watch silence
 	on B ip link set wg0 down
 	refute on A ping -q -c 1 -W 1 10.77.0.2 > /dev/null
-	wait_until 5 sources 4 0 192.0.2.11
-	wait_until 20 sources 1 0 192.0.2.1
+	wait_until 5 source_of silence 4 0 192.0.2.11
+	wait_until 20 source_of silence 1 0 192.0.2.1
 }
 test_case "E5 T1 T2 the source is forgotten with a retry, and after 15 s of silence" t_forget_silence 120
 
@@ -200,7 +206,8 @@ t_overflow() {
 	# Two senders, so that one adds while the other's packets are encrypted.
 	probe burst A 10.77.0.2 4 > "$WORK/one" &
 	probe burst A 10.77.0.2 4 > "$WORK/two" &
-	wait_until 40 eval '[[ -s $WORK/one && -s $WORK/two ]]'
+	both_done() { [[ -s $WORK/one && -s $WORK/two ]]; }
+	wait_until 40 both_done
 	for n in one two; do sent=$((sent + $(cat "$WORK/$n"))); done
 	# What was queued goes out; then the sum is right.
 	quiet() {

@@ -38,10 +38,11 @@ def _refused_but_authentic(w):
 
 @case("H6 our indices: never the same twice, spread over 32 bits, one for handshake and session")
 def _indices(w):
-    ends = [w.end(2 + i, endpoint=i % 2 == 0, keepalive=500 if i % 2 == 0 else 0) for i in range(48)]
     seen = []
-    for number, end in enumerate(ends):
-        if number % 2 == 0:
+    for number in range(48):
+        initiator = number % 2 == 0
+        end = w.end(2 + number, endpoint=initiator, keepalive=500 if initiator else 0)
+        if initiator:
             message = end.receive(INITIATION)
             true(message is not None, "an initiation")
             chosen = struct.unpack_from("<I", message, 4)[0]
