@@ -101,6 +101,38 @@ t_hash() {
 }
 test_case "X13 X11 the hash of the inner flow is kept, mark and priority are not" t_hash
 
+# counted NAME: packets of a named nft counter of B.
+counted() { on B nft list counter inet t "$1" | sed -n 's/.*packets \([0-9]*\).*/\1/p'; }
+t_inward() {
+	local messages packets
+	need nft
+	tunnel
+	pings A 10.77.0.2
+	on B nft -f - <<- 'EOF'
+		table inet t {
+			counter clean { }
+			counter marked { }
+			counter bulk { }
+			chain c {
+				type filter hook prerouting priority 0
+				iifname "vB" udp dport 1002 meta mark set 5
+				iifname "wg0" meta mark 0 counter name clean
+				iifname "wg0" meta mark != 0 counter name marked
+				iifname "wg0" meta l4proto tcp counter name bulk
+			}
+		}
+	EOF
+	pings A 10.77.0.2
+	equal "$(counted marked)" 0 "inner packets with the mark of the outer one"
+	equal "$(counted clean)" 3 "inner packets without"
+	messages=$(link_stat B wg0 rx_packets)
+	transfer A B 10.77.0.2 --bytes 4194304
+	messages=$(($(link_stat B wg0 rx_packets) - messages)) packets=$(counted bulk)
+	diag "TCP: $messages messages, $packets packets for the stack"
+	at_least "$messages" "$((packets * 3 / 2))" "messages, if they are put together"
+}
+test_case "V11 inner packets come without the outer mark, put together by GRO" t_inward
+
 t_sockets() {
 	local out
 	tunnel

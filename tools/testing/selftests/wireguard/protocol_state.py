@@ -3,6 +3,7 @@
 
 import contextlib
 import os
+import re
 import select
 import socket
 import struct
@@ -165,6 +166,41 @@ def _load(w):
         equal(answer and answer[0], RESPONSE, "after the flood")
     finally:
         run("ip", "link", "del", "wg1", check=False)
+
+
+@case("S1 S3 cookie replies count for the link, not for a peer")
+def _cookie_counted(w):
+    end = w.end()
+    cookie_under_load(end, w)
+    wait_until(5, lambda: w.stat("tx_packets") > 100, "cookie replies")
+    time.sleep(0.5)
+    packets, octets = w.stats("tx_packets", "tx_bytes")
+    responses = end.bytes()[1]
+    true(responses % 92 == 0, "the peer's bytes are responses")
+    equal(octets - responses, 64 * (packets - responses // 92), "bytes of the link")
+
+
+@case("V3 more handshake messages than may wait: the rest is dropped, data goes on")
+def _queue_full(w):
+    end = w.end()
+    end.handshake()
+    end.alive()
+    before = handshake_drops() if ktap.ours() else 0
+    for _ in range(10):
+        # Several sockets' worth at once: 12,800 where 4,096 may wait.
+        flood(w, count=12800)
+        end.alive()
+        if not ktap.ours() or handshake_drops() > before:
+            break
+    if ktap.ours():
+        true(handshake_drops() > before, "rx_drop_handshake_queue")
+    equal(w.stats("rx_errors", "rx_dropped"), [0, 0], "counters of the link")
+    wait_until(20, lambda: end.send(end.peer.initiation()) or end.receive(RESPONSE, 1.0), "a response afterwards")
+
+
+def handshake_drops():
+    """Handshake messages that found no room, as the driver counts them."""
+    return int(re.search(r"rx_drop_handshake_queue: (\d+)", run("ethtool", "-S", "wg0"))[1])
 
 
 @case("C6 IPv6: a /64 counts as one source, another /64 on its own")
