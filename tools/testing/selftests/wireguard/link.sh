@@ -329,8 +329,8 @@ t_room() {
 	local line
 	ns_add A
 	on A ip link add wg0 type wireguard
-	kernel_event room dev_get_flags 'name=dev->name:string' 'head=dev->needed_headroom:u16' 'tail=dev->needed_tailroom:u16'
-	on A ip link show dev wg0 > /dev/null
+	kernel_event room dev_get_stats 'name=dev->name:string' 'head=dev->needed_headroom:u16' 'tail=dev->needed_tailroom:u16'
+	on A ip -s link show dev wg0 > /dev/null
 	line=$(kernel_events room | grep 'name="wg0"' | tail -n 1)
 	# 16 + 40 + 8 and what the kernel adds for cache lines (64 bytes, at least 32).
 	matches "$line" 'head=(96|128|192) tail=32$' "needed room"

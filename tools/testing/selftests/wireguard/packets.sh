@@ -9,7 +9,7 @@
 
 probe() { python3 "$TEST_DIR/probe.py" "$1" "$(ns "$2")" "${@:3}"; }
 # hold: no outer packet leaves A's device any more.
-hold() { on A tc qdisc replace dev vA root plug limit 1000000 || skip "no plug qdisc"; }
+hold() { on A tc qdisc replace dev vA root plug limit 100000000 || skip "no plug qdisc"; }
 
 t_owner() {
 	local out

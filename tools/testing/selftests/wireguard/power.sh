@@ -3,7 +3,8 @@
 #
 # Suspend, hibernation and copied virtual machines: what becomes of the keys.
 # The kernel is only told to prepare for sleep ("pm_test"): it freezes all
-# processes, waits, and goes on.
+# processes, waits, and goes on; or asked for a snapshot of its memory that is
+# then not taken.
 
 . "$(dirname "$0")/lib.sh"
 
@@ -11,8 +12,8 @@ PM=/sys/power
 DELAY=/sys/module/suspend/parameters/pm_test_delay
 FORK=/sys/bus/acpi/devices/WGTS0001:00/status
 
-# sleep_through STATE SECONDS: freeze, wait and thaw, as before suspend (mem,
-# freeze) or hibernation (disk).
+# sleep_through STATE SECONDS: freeze, wait and thaw, as before a suspend to
+# memory (mem) or to idle (freeze).
 sleep_through() {
 	local delay was rc=0
 	[[ -w $PM/pm_test && -w $DELAY ]] || skip "no pm_test"
@@ -45,7 +46,12 @@ wiped() {
 }
 t_suspend() { wiped sleep_through freeze 1; }
 t_suspend_ram() { wiped sleep_through mem 1; }
-t_hibernate() { wiped sleep_through disk 1; }
+snapshot() {
+	[[ -c /dev/snapshot ]] || skip "no /dev/snapshot"
+	# A program that hibernates the machine begins with this.
+	: < /dev/snapshot
+}
+t_hibernate() { wiped snapshot; }
 test_case "P1 suspend to idle wipes all keys, then a handshake at once" t_suspend
 test_case "P1 suspend to memory does" t_suspend_ram
 test_case "P1 hibernation does" t_hibernate
