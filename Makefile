@@ -21,7 +21,7 @@ MODULE ?= ours
 kbuild = $(MAKE) -C $(KDIR) M=$(CURDIR) $(if $(MO),MO=$(abspath $(MO)))
 rust_files = $$(git ls-files --cached --others --exclude-standard '*.rs')
 
-export MODULE SUITE ROWS FRESH QUICK
+export MODULE SUITE ONLY NIGHTLY ROWS FRESH QUICK
 
 .PHONY: all
 all: modules
@@ -57,6 +57,11 @@ clippy:
 .PHONY: check
 check:
 	@qemu/check.sh
+
+# Documentation/contract.md: what holds, and which tests prove it.
+.PHONY: contract
+contract:
+	@$(RUN) scripts/contract.py
 
 # The module for the stock Debian kernel, built in the Debian 13 root.
 .PHONY: module
@@ -98,6 +103,7 @@ help:
 	@echo "  make test-host       cargo test in the Debian 13 root"
 	@echo "  make test-vm         guest tests; SUITE=\"tunnel config\" MODULE=ours|stock|PATH KERNEL=7.2 ARCH=amd64"
 	@echo "  make test-netns      the kernel's own test of WireGuard, from its source package"
+	@echo "  make contract        the table of contract items and their tests"
 	@echo "  ... KERNEL=debug     on a debug kernel: KASAN, lockdep, kmemleak (builds it first)"
 	@echo "  make fmt fmt-check clippy    Rust formatting and lints"
 	@echo "  make bench           our driver beside the C driver; ROWS=\"bulk rtt small\" MODULE=ours|PATH"

@@ -5,7 +5,9 @@
 #
 #   host   cargo test of the workspace, inside the toolchain root
 #   vm     the guest tests on the stock kernel; SUITE="tunnel config" selects
-#          files, MODULE=stock takes the C driver instead of ours, or a path
+#          files, ONLY=REGEX cases by name, NIGHTLY=1 adds the files listed in
+#          "nightly" of the tests' folder (long ones), MODULE=stock takes the C
+#          driver instead of ours, or a path
 #   netns  the kernel's own test, straight from its source package
 #   all    host and vm
 #
@@ -41,6 +43,7 @@ host() {
 		timeout -k 10 "${HOST_TIMEOUT:-1500}" \
 		cargo test --manifest-path "$WG_TREE/Cargo.toml" --workspace --locked --no-fail-fast 2>&1 |
 		tee "$work/host" || rc=$?
+	cp "$work/host" "$WG_TREE/build/host.tap"
 	read -r p f < <(awk '/^test result:/ { p += $4; f += $6 } END { print p + 0, f + 0 }' "$work/host")
 	if ((p + f == 0 && rc == 0)); then rc=1; fi
 	add "$p" "$f" "$rc" "host tests"
@@ -58,15 +61,17 @@ guest() {
 			return 0
 		}
 	fi
-	"$WG_QEMU/vm.sh" --module "$module" --smp "${SMP:-2}" --timeout "${VM_TIMEOUT:-$((2400 * slowness))}" \
+	"$WG_QEMU/vm.sh" --module "$module" --smp "${SMP:-2}" --vmfork --timeout "${VM_TIMEOUT:-$((2400 * slowness))}" \
 		--log "$WG_TREE/build/kernel.log" "$@" | tee "$work/vm" || rc=$?
 	read -r p f < <(awk '/^[0-9]+ passed, [0-9]+ failed$/ { p = $1; f = $3 } END { print p + 0, f + 0 }' "$work/vm")
 	add "$p" "$f" "$rc" "$what"
 }
 
 vm() {
-	local names=${SUITE:-}
-	guest "guest tests" --run "TEST_SLOWNESS=$slowness guest/run-tests.sh ${names//,/ }"
+	local names=${SUITE:-} run
+	run=$(printf 'TEST_SLOWNESS=%q NIGHTLY=%q ONLY=%q' "$slowness" "${NIGHTLY:-}" "${ONLY:-}")
+	guest "guest tests" --run "$run guest/run-tests.sh ${names//,/ }"
+	[[ ! -e $work/vm ]] || cp "$work/vm" "$WG_TREE/build/guest.tap"
 }
 
 netns() {
@@ -75,14 +80,36 @@ netns() {
 		--run "guest/netns.sh /wg/netns.sh"
 }
 
+# ran WHAT...: after a run without a selection: did every test that the table of
+# the contract names run? build/contract.md is that table with the results.
+ran() {
+	local bad count
+	[[ -z ${SUITE:-} && -z ${ONLY:-} ]] || return 0
+	bad=$("$WG_QEMU/root.sh" "$WG_TREE/scripts/contract.py" --out "$WG_TREE/build/contract.md" "$@") || true
+	[[ -n $bad ]] || return 0
+	printf '%s\n' "$bad" | sed 's/^/not ok - contract: /'
+	# What failed was counted above already.
+	count=$(grep -cv ': failed$' <<<"$bad" || true)
+	add 0 "$count" 0 "the contract"
+}
+
 mkdir -p "$WG_TREE/build"
+nightly=()
+[[ ${NIGHTLY:-} != 1 ]] || nightly=(--nightly)
 case ${1:-all} in
-host) host ;;
-vm) vm ;;
+host)
+	host
+	ran --only host --results "$WG_TREE/build/host.tap"
+	;;
+vm)
+	vm
+	ran --only guest ${nightly[@]+"${nightly[@]}"} --results "$WG_TREE/build/guest.tap"
+	;;
 netns) netns ;;
 all)
 	host
 	vm
+	ran ${nightly[@]+"${nightly[@]}"} --results "$WG_TREE/build/host.tap" "$WG_TREE/build/guest.tap"
 	;;
 *) die "test.sh host|vm|netns|all" ;;
 esac

@@ -1,32 +1,41 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# run-tests.sh [NAME...]: run the guest tests (all, or those named; "tunnel" and
-# "tunnel.sh" are the same) and judge each file: its results and plan (KTAP),
+# run-tests.sh [NAME...]: run the guest tests (those named, or all but the files
+# listed in "nightly" beside them; "tunnel" and "tunnel.sh" are the same)
+# and judge each file: its results and plan (KTAP),
 # its exit status, its time, the kernel log while it ran, and that the module
 # can be removed after it; on a kernel with kmemleak also that nothing leaked.
 # The last line is "N passed, N failed".
 #
+#   NIGHTLY=1        all, those of "nightly" too
 #   TEST_SLOWNESS=N  how many times as long everything may take (1)
-#   TEST_TIMEOUT=S   time for one file (600 times that)
+#   TEST_TIMEOUT=S   time for one file (600 times that, or what its line
+#                    "# limit: SECONDS" says)
 
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
 tests=${TEST_DIR:-$here/../selftests}
 export TEST_SLOWNESS=${TEST_SLOWNESS:-1}
-limit=${TEST_TIMEOUT:-$((600 * TEST_SLOWNESS))}
 passed=0 failed=0 skipped=0
 table=()
 
 cd "$tests" || exit 1
 unset TEST_DIR
 
+# nightly NAME: is this file among those that run only on request?
+nightly() {
+	[[ -f nightly ]] && sed 's/#.*//; s/[[:space:]]*$//; s/\.sh$//' nightly | grep -qxF -- "${1%.sh}"
+}
+
 files=()
 if (($#)); then
 	for name; do files+=("${name%.sh}.sh"); done
 else
 	for name in *.sh; do
-		[[ $name == lib.sh || ! -f $name ]] || files+=("$name")
+		[[ $name != lib.sh && -f $name ]] || continue
+		[[ ${NIGHTLY:-} == 1 ]] || ! nightly "$name" || continue
+		files+=("$name")
 	done
 fi
 if ((${#files[@]} == 0)); then
@@ -42,13 +51,15 @@ problem() {
 }
 
 run_file() {
-	local out status began took plan good=0 bad=0 skip=0 marker
+	local out status limit began took plan good=0 bad=0 skip=0 marker
 	echo "# ==== $file"
 	if [[ ! -f $file ]]; then
 		problem "no such test"
 		failed=$((failed + bad))
 		return
 	fi
+	limit=$(sed -n 's/^# limit: \([0-9]*\)$/\1/p' "$file" | head -n 1)
+	limit=${TEST_TIMEOUT:-$((${limit:-600} * TEST_SLOWNESS))}
 	out=$(mktemp)
 	began=$SECONDS
 	marker="wg-test: $file $$.$RANDOM"

@@ -10,6 +10,7 @@ import time
 import genl
 import ktap
 import protocol_load  # noqa: F401  (registers its cases)
+import protocol_state  # noqa: F401  (so does this)
 import wgpeer
 from ktap import case, equal, refused, run, true
 from protocol_world import IP_TOS, IPV6_TCLASS, world
