@@ -76,7 +76,7 @@ demo:
 shell:
 	@qemu/demo.sh --shell
 
-.PHONY: test test-host test-vm test-netns
+.PHONY: test test-host test-vm test-netns test-smoke test-arm64-smoke
 test:
 	@qemu/test.sh all
 test-host:
@@ -85,6 +85,10 @@ test-vm:
 	@qemu/test.sh vm
 test-netns:
 	@qemu/test.sh netns
+test-smoke:
+	@qemu/test.sh smoke
+test-arm64-smoke:
+	@ARCH=arm64 qemu/test.sh smoke
 
 # Both drivers side by side; ROWS="bulk rtt" for some of it.
 .PHONY: bench
@@ -101,9 +105,11 @@ help:
 	@sed -n '2,/^$$/s/^# \{0,1\}//p' Makefile
 	@echo "  make module          the module for the stock Debian kernel (path on the last line)"
 	@echo "  make test-host       cargo test in the Debian 13 root"
-	@echo "  make test-vm         guest tests; SUITE=\"tunnel config\" MODULE=ours|stock|PATH KERNEL=7.2 ARCH=amd64"
+	@echo "  make test-vm         guest tests; SUITE=\"tunnel config\" MODULE=ours|stock|PATH KERNEL=7.2|7.3 ARCH=amd64|arm64"
 	@echo "  make test-netns      the kernel's own test of WireGuard, from its source package"
 	@echo "  make contract        the table of contract items and their tests"
+	@echo "  make test-smoke      the demo's steps with less data, counted; KERNEL= ARCH="
+	@echo "  make test-arm64-smoke    the same on arm64"
 	@echo "  ... KERNEL=debug     on a debug kernel: KASAN, lockdep, kmemleak (builds it first)"
 	@echo "  make fmt fmt-check clippy    Rust formatting and lints"
 	@echo "  make bench           our driver beside the C driver; ROWS=\"bulk rtt small\" MODULE=ours|PATH"

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # check.sh [NAME...]: what a change must satisfy besides its tests. Checks:
-# spdx unsafe shell contract fmt clippy panic. The last line is "N passed, N failed".
+# spdx unsafe shell contract preflight fmt clippy panic. The last line is "N passed, N failed".
 
 set -euo pipefail
 # shellcheck source=qemu/lib.sh
@@ -57,6 +57,26 @@ check_contract() {
 	"$WG_QEMU/root.sh" "$WG_TREE/scripts/contract.py" --check
 }
 
+# The kernel that is built for passes, other lines are refused in a sentence.
+check_preflight() {
+	local kdir release said bad=0
+	kdir=$("$WG_QEMU/kernel.sh" builddir) || return 1
+	"$WG_QEMU/root.sh" "$WG_TREE/scripts/preflight.sh" "$kdir" || return 1
+	kdir=$(mktemp -d)
+	mkdir -p "$kdir/include/config"
+	touch "$kdir/Makefile"
+	for release in 6.12.48+deb13-amd64 7.1.13 7.4.0-rc1 7.20.1 17.2.1 5.7.2; do
+		echo "$release" >"$kdir/include/config/kernel.release"
+		said=$("$WG_TREE/scripts/preflight.sh" "$kdir") && bad=1
+		grep -q "^FAIL  Linux $release: this module knows the lines 7.2 and 7.3 only" <<<"$said" || {
+			echo "of $release it is said: $said"
+			bad=1
+		}
+	done
+	rm -r "$kdir"
+	return "$bad"
+}
+
 check_fmt() {
 	local files=()
 	mapfile -t files < <(tracked '*.rs')
@@ -74,15 +94,15 @@ check_clippy() {
 check_panic() {
 	local module bad
 	module=$("$WG_QEMU/build.sh") || return 1
-	bad=$("$WG_QEMU/root.sh" nm -u "$module" | grep -E '4core.*(panic|fail)|rust_begin_unwind|rust_panic' || true)
-	[[ -n $bad ]] || return 0
+	bad=$("$WG_QEMU/root.sh" "${WG_CROSS}nm" -u "$module") || return 1
+	bad=$(grep -E '4core.*(panic|fail)|rust_begin_unwind|rust_panic' <<<"$bad") || return 0
 	echo "$module refers to:"
 	printf '%s\n' "$bad"
 	return 1
 }
 
 names=("$@")
-((${#names[@]})) || names=(spdx unsafe shell contract fmt clippy panic)
+((${#names[@]})) || names=(spdx unsafe shell contract preflight fmt clippy panic)
 passed=0 failed=0
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT

@@ -139,7 +139,7 @@ make_perf() {
 		lib=$dir/lib/$name
 		[[ $name != perf ]] || lib=$dir/perf
 		[[ -f $lib ]] || continue
-		mapfile -t -O "${#wanted[@]}" wanted < <(objdump -p "$lib" | awk '$1 == "NEEDED" { print $2 }')
+		mapfile -t -O "${#wanted[@]}" wanted < <("${WG_CROSS}objdump" -p "$lib" | awk '$1 == "NEEDED" { print $2 }')
 	done
 	for lib in "$dir"/lib/*; do
 		[[ $seen == *" ${lib##*/} "* ]] || rm "$lib"

@@ -11,21 +11,24 @@
 # KERNEL=7.2|7.3 chooses the line (newest release of it in trixie-backports of
 # which source, headers, image and modules are all there), ARCH the machine.
 # The choice is kept in the cache; WG_UPDATE=1 looks for a newer one. KERNEL=debug
-# (or 7.3-debug) is a debug kernel built from that source, see kernel-debug.sh.
+# (or 7.3-debug) is a debug kernel built from that source, see kernel-debug.sh;
+# KERNEL=16k (or 7.3-16k) the stock arm64 kernel with pages of 16 KiB.
 
 set -euo pipefail
 # shellcheck source=qemu/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 what=${1:-builddir}
-flavour=+deb13-$WG_ARCH
+flavour=+deb13-$WG_ARCH$WG_FLAVOUR
 case $WG_ARCH in
-amd64) make_arch=(ARCH=x86_64) ;;
-arm64)
-	make_arch=(ARCH=arm64 CROSS_COMPILE=aarch64-linux-gnu-)
-	;;
+amd64 | arm64) ;;
 *) die "ARCH=$WG_ARCH is not supported (amd64, arm64)" ;;
 esac
+case $WG_KERNEL in
+7.2 | 7.3) ;;
+*) die "KERNEL=$WG_KERNEL is not supported (7.2, 7.3)" ;;
+esac
+[[ -z $WG_FLAVOUR || $WG_ARCH == arm64 ]] || die "Debian has a kernel with pages of 16 KiB for arm64 only"
 
 # The rest happens inside the toolchain root.
 if [[ ! -e /etc/wireguard-rust-root ]]; then
@@ -69,7 +72,7 @@ newest_complete() {
 
 choose() {
 	local fd tmp
-	choice=$WG_CACHE/kernel/$WG_ARCH/$WG_KERNEL.version
+	choice=$WG_CACHE/kernel/$WG_ARCH/$WG_KERNEL$WG_FLAVOUR.version
 	mkdir -p "$(dirname "$choice")"
 	if [[ ! -s $choice || -n ${WG_UPDATE:-} ]]; then
 		exec {fd}>"$choice.lock"
@@ -88,9 +91,20 @@ choose() {
 	release=${version%%-*}$flavour
 }
 
+unpack_source() {
+	mkdir "$1/source"
+	tar -C "$1/source" --strip-components=1 -xf "$1/unpacked/usr/src/linux-source-$WG_KERNEL.tar.xz"
+}
+
 fetch() {
-	local dir=$1 name deb names=()
-	while read -r name; do names+=("$name=$version"); done < <(package_names "${version%%-*}")
+	local dir=$1 name deb names=() shared=''
+	# The same source may be there already, for the other machine.
+	for name in "$WG_CACHE"/kernel/*/*-"$id"/parts/source; do
+		[[ ! -d $name ]] || shared=$name
+	done
+	while read -r name; do
+		[[ $name == linux-source-* && -n $shared ]] || names+=("$name=$version")
+	done < <(package_names "${version%%-*}")
 	mkdir "$dir/deb"
 	# The lists may be older than the archive.
 	(cd "$dir/deb" && { apt-get -o APT::Sandbox::User=root download -q "${names[@]}" || { apt_refresh && apt-get -o APT::Sandbox::User=root download -q "${names[@]}"; }; })
@@ -98,8 +112,13 @@ fetch() {
 		dpkg-deb -x "$deb" "$dir/unpacked"
 	done
 	rm -r "$dir/deb"
-	mkdir "$dir/source" "$dir/modules" "$dir/config"
-	tar -C "$dir/source" --strip-components=1 -xf "$dir/unpacked/usr/src/linux-source-$WG_KERNEL.tar.xz"
+	mkdir "$dir/modules" "$dir/config"
+	if [[ -n $shared ]]; then
+		# Nothing writes into it, so one set of files will do.
+		cp -al "$shared" "$dir/source"
+	else
+		unpack_source "$dir"
+	fi
 	cp "$dir/unpacked/usr/src/linux-headers-$release/.config" "$dir/config/config"
 	cp "$dir/unpacked/usr/src/linux-headers-$release/Module.symvers" "$dir/config/"
 	mkdir -p "$dir/modules/lib/modules"
@@ -114,7 +133,7 @@ prepare() {
 	local out=$1
 	cp "$parts/config/config" "$out/.config"
 	cp "$parts/config/Module.symvers" "$out/"
-	make -C "$parts/source" O="$out" "${make_arch[@]}" LOCALVERSION="$flavour" \
+	make -C "$parts/source" O="$out" "${WG_MAKE_ARCH[@]}" LOCALVERSION="$flavour" \
 		-j "$(nproc)" olddefconfig prepare modules_prepare
 	# The stock kernel must be what this tree is for, or its modules do not load.
 	[[ $(<"$out/include/config/kernel.release") == "$release" ]] || {
@@ -165,7 +184,7 @@ esac
 make_once "$parts" fetch_step
 case $what in
 builddir)
-	tools=$(printf '%s\n' v1 "$(rustc -vV)" "$(gcc -dumpfullversion)" "$(bindgen --version)" "${make_arch[*]}" | key_of)
+	tools=$(printf '%s\n' v1 "$(rustc -vV)" "$("${WG_CROSS}gcc" -dumpfullversion)" "$(bindgen --version)" "${WG_MAKE_ARCH[*]}" | key_of)
 	build=$base/build-$tools
 	make_in_place "$build" prepare_step
 	printf '%s\n' "$build"

@@ -16,6 +16,14 @@ WG_ARCH=${ARCH:-${WG_ARCH:-amd64}}
 WG_ARCH=${WG_ARCH/#x86_64/amd64}
 WG_ARCH=${WG_ARCH/#aarch64/arm64}
 WG_KERNEL=${KERNEL:-${WG_KERNEL:-7.2}}
+# KERNEL=16k, KERNEL=7.3-16k: arm64's stock kernel with pages of 16 KiB.
+WG_FLAVOUR=${WG_FLAVOUR:-}
+if [[ $WG_KERNEL == 16k || $WG_KERNEL == *-16k ]]; then
+	WG_FLAVOUR=-16k
+	WG_KERNEL=${WG_KERNEL%16k}
+	WG_KERNEL=${WG_KERNEL%-}
+	WG_KERNEL=${WG_KERNEL:-7.2}
+fi
 # KERNEL=debug, KERNEL=7.3-debug: a line's debug kernel instead of the stock one.
 WG_VARIANT=${WG_VARIANT:-stock}
 if [[ $WG_KERNEL == debug || $WG_KERNEL == *-debug ]]; then
@@ -24,7 +32,12 @@ if [[ $WG_KERNEL == debug || $WG_KERNEL == *-debug ]]; then
 	WG_KERNEL=${WG_KERNEL%-}
 	WG_KERNEL=${WG_KERNEL:-7.2}
 fi
-export WG_ARCH WG_KERNEL WG_VARIANT
+export WG_ARCH WG_KERNEL WG_VARIANT WG_FLAVOUR
+# What a kernel build calls the machine, and how the names of its tools begin.
+case $WG_ARCH in
+arm64) WG_CROSS=aarch64-linux-gnu- WG_MAKE_ARCH=(ARCH=arm64 "CROSS_COMPILE=aarch64-linux-gnu-") ;;
+*) WG_CROSS='' WG_MAKE_ARCH=(ARCH=x86_64) ;;
+esac
 unset ARCH KERNEL
 if [[ $WG_ARCH != amd64 && " ${WG_ROOT_EXTRA:-} " != *" $WG_ARCH "* ]]; then
 	export WG_ROOT_EXTRA="${WG_ROOT_EXTRA:+$WG_ROOT_EXTRA }$WG_ARCH"

@@ -7,7 +7,11 @@
 # folder, the cache and /tmp have the same paths as outside.
 #
 #   root.sh --path     print where the root lies
-#   WG_ROOT_EXTRA=...  "llvm" and/or "arm64": a root with these tools as well
+#   WG_ROOT_EXTRA=...  "llvm" and/or "arm64": these tools as well, in a root of
+#                      its own that shares the files of the first
+#
+# lib.sh sets WG_ROOT_EXTRA for ARCH=arm64 and KERNEL=debug: who asks for
+# neither fetches neither.
 
 set -euo pipefail
 # shellcheck source=qemu/lib.sh
@@ -20,16 +24,16 @@ packages=(
 	# Rust for the kernel, and cargo for the host tests
 	rustc cargo rust-src rustfmt rust-clippy bindgen libclang-19-dev
 	# checks, guest images and boots
-	shellcheck ca-certificates openssl procps mmdebstrap
+	shellcheck ca-certificates openssl procps mmdebstrap qemu-system-x86
 )
+extras=()
 for extra in ${WG_ROOT_EXTRA:-}; do
 	case $extra in
-	llvm) packages+=(clang-19 lld-19 llvm-19) ;;
-	arm64) packages+=(gcc-aarch64-linux-gnu qemu-system-arm) ;;
+	llvm) extras+=(clang-19 lld-19 llvm-19) ;;
+	arm64) extras+=(gcc-aarch64-linux-gnu qemu-system-arm) ;;
 	*) die "WG_ROOT_EXTRA: no such set: $extra" ;;
 	esac
 done
-packages+=(qemu-system-x86)
 
 make_root() {
 	local mirror tmp=$1 list
@@ -53,6 +57,35 @@ make_root() {
 	rm -f "$tmp/root/etc/resolv.conf"
 	touch "$tmp/root/etc/resolv.conf" "$tmp/root/etc/ssl/certs/ca-certificates.crt" \
 		"$tmp/root/etc/wireguard-rust-root"
+}
+
+# A layer: the first root with more packages. What lies in usr is shared by hard
+# links, since dpkg replaces files and never writes into one; the rest is small
+# and copied, without what is only downloaded.
+make_layer() {
+	progress "adding to the toolchain root: ${WG_ROOT_EXTRA} (half a minute)" \
+		"$WG_QEMU/root.sh" --make-layer "$1" "${extras[@]}"
+}
+
+fill_layer() {
+	local from=$1 to=$2/root name
+	shift 2
+	mkdir "$to"
+	for name in "$from"/*; do
+		name=${name##*/}
+		case $name in
+		usr) cp -al "$from/usr" "$to/usr" ;;
+		# Mount points of those who work in the first root.
+		dev | proc | sys | tmp | mnt | root) mkdir "$to/$name" ;;
+		*) cp -a --one-file-system "$from/$name" "$to/$name" ;;
+		esac
+	done
+	chmod 1777 "$to/tmp"
+	# shellcheck disable=SC2016
+	enter "$to" env DEBIAN_FRONTEND=noninteractive sh -euc '
+		apt-get update -q
+		apt-get install -y -q --no-install-recommends "$@"
+		apt-get clean' layer "$@"
 }
 
 enter() {
@@ -92,9 +125,19 @@ fi
 
 need_root
 id=$(printf '%s\n' "$WG_SUITE" "v3" "${packages[@]}" | key_of)
-base=$WG_CACHE/root/$id
-make_once "$base" make_root
-root=$base/root
+first=$WG_CACHE/root/$id
+if [[ ${1:-} == --make-layer ]]; then
+	shift
+	fill_layer "$first/root" "$@"
+	exit
+fi
+make_once "$first" make_root
+root=$first/root
+if ((${#extras[@]})); then
+	layer=$WG_CACHE/root/$id-$(printf '%s\n' v1 "${extras[@]}" | key_of)
+	make_once "$layer" make_layer
+	root=$layer/root
+fi
 
 case ${1:-} in
 --path) printf '%s\n' "$root" ;;

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# test.sh host|vm|netns|all: run the tests; the last line is "N passed, N failed".
+# test.sh host|vm|netns|smoke|all: run the tests; the last line is "N passed, N failed".
 #
 #   host   cargo test of the workspace, inside the toolchain root
 #   vm     the guest tests on the stock kernel; SUITE="tunnel config" selects
@@ -9,6 +9,8 @@
 #          "nightly" of the tests' folder (long ones), MODULE=stock takes the C
 #          driver instead of ours, or a path
 #   netns  the kernel's own test, straight from its source package
+#   smoke  the demo's steps with less data, to see that another machine or
+#          kernel works at all: ARCH=arm64 KERNEL=7.3 make test-smoke
 #   all    host and vm
 #
 # KERNEL=debug takes the debug kernel: everything is much slower there.
@@ -51,7 +53,7 @@ host() {
 
 # guest WHAT OPTIONS...: one VM with the chosen module; its results are added.
 guest() {
-	local rc=0 module=${MODULE:-ours} what=$1 line="Linux $WG_KERNEL"
+	local rc=0 module=${MODULE:-ours} what=$1 line="Linux $WG_KERNEL$WG_FLAVOUR"
 	shift
 	[[ $WG_VARIANT == stock ]] || line+=" $WG_VARIANT"
 	say "== $what: $line, $WG_ARCH"
@@ -93,6 +95,22 @@ ran() {
 	add 0 "$count" 0 "the contract"
 }
 
+# What it needs is made at the same time, as far as it can be.
+smoke() {
+	local image rc=0
+	"$WG_QEMU/root.sh" true
+	"$WG_QEMU/kernel.sh" version >/dev/null
+	"$WG_QEMU/image.sh" base >/dev/null &
+	image=$!
+	"$WG_QEMU/kernel.sh" builddir >/dev/null || rc=$?
+	wait "$image" || rc=$?
+	if ((rc != 0)); then
+		add 0 0 "$rc" "kernel and image"
+		return
+	fi
+	guest "smoke test" --run "guest/demo.sh --smoke"
+}
+
 mkdir -p "$WG_TREE/build"
 nightly=()
 [[ ${NIGHTLY:-} != 1 ]] || nightly=(--nightly)
@@ -106,12 +124,13 @@ vm)
 	ran --only guest ${nightly[@]+"${nightly[@]}"} --results "$WG_TREE/build/guest.tap"
 	;;
 netns) netns ;;
+smoke) smoke ;;
 all)
 	host
 	vm
 	ran ${nightly[@]+"${nightly[@]}"} --results "$WG_TREE/build/host.tap" "$WG_TREE/build/guest.tap"
 	;;
-*) die "test.sh host|vm|netns|all" ;;
+*) die "test.sh host|vm|netns|smoke|all" ;;
 esac
 printf '%d passed, %d failed\n' "$passed" "$failed"
 ((failed == 0))

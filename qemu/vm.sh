@@ -109,7 +109,7 @@ run_layer() {
 		cp -rs "$("$WG_QEMU/image.sh" tree)/usr/lib/modules/$release/kernel" "$tree/kernel"
 		cp "$("$WG_QEMU/image.sh" tree)/usr/lib/modules/$release"/modules.{builtin,builtin.modinfo,order} "$tree/"
 		# Without its debug information: ten megabytes less to boot with.
-		"${strip[@]}" -o "$tree/updates/wireguard.ko" "$module"
+		"${WG_CROSS}strip" --strip-debug -o "$tree/updates/wireguard.ko" "$module"
 		depmod -b "$work/tree" "$release"
 		cp -r "$tree"/modules.* "$tree/updates" "$root/usr/lib/modules/$release/"
 	fi
@@ -120,13 +120,11 @@ case $WG_ARCH in
 amd64)
 	qemu=(qemu-system-x86_64)
 	console=ttyS0
-	strip=(strip --strip-debug)
 	cpu=max machine=q35
 	;;
 arm64)
 	qemu=(qemu-system-aarch64)
 	console=ttyAMA0
-	strip=(aarch64-linux-gnu-strip --strip-debug)
 	cpu=max,pauth-impdef=on machine=virt
 	;;
 esac

@@ -3,7 +3,8 @@
 #
 # preflight.sh [--quiet] KDIR: can this module be built against that kernel
 # tree? One line for each thing needed; exit status 1 if one is missing. With
-# --quiet only what is missing is said.
+# --quiet only what is missing is said. WG_ANY_KERNEL=1 lets a kernel line pass
+# that this module does not know (to port it, Documentation/porting.md).
 
 set -euo pipefail
 
@@ -15,6 +16,7 @@ fi
 kdir=${1:?usage: preflight.sh [--quiet] KDIR}
 rustc=${RUSTC:-rustc}
 bindgen=${BINDGEN:-bindgen}
+lines='7.2 7.3'
 bad=0
 
 ok() { [[ -n $quiet ]] || printf 'ok    %s\n' "$*"; }
@@ -37,6 +39,19 @@ config() {
 if [[ ! -f $kdir/Makefile ]]; then
 	missing "KDIR=$kdir is no kernel build tree; name one with make KDIR=..."
 	exit 1
+fi
+
+release=''
+[[ ! -r $kdir/include/config/kernel.release ]] || release=$(<"$kdir/include/config/kernel.release")
+line=$(sed -nE 's/^([0-9]+\.[0-9]+).*/\1/p' <<<"$release")
+if [[ -n $line && " $lines " == *" $line "* ]]; then
+	ok "Linux $release is of a line this module knows: $lines"
+elif [[ -z $line ]]; then
+	missing "$kdir is not prepared: it does not say which kernel it is for (include/config/kernel.release)"
+elif [[ -n ${WG_ANY_KERNEL:-} ]]; then
+	ok "Linux $release is of no line this module knows ($lines), but WG_ANY_KERNEL is set"
+else
+	missing "Linux $release: this module knows the lines ${lines// / and } only, others would fail to build or misbehave (WG_ANY_KERNEL=1 tries all the same)"
 fi
 
 value=$(config CONFIG_RUST)

@@ -10,12 +10,14 @@
 #include <linux/gfp.h>
 #include <linux/mm.h>
 #include <linux/percpu.h>
+#include <linux/sizes.h>
 
 #include "pages.h"
 
 /* As many as are usually on their way before the first comes back. */
 #define WG_PAGES_OUT 32
-#define WG_PAGES_IN 64
+/* 64 of 32 KiB. */
+#define WG_PAGES_IN (SZ_2M / WG_PAGE_BYTES)
 
 struct wg_pages {
 	struct page *out[WG_PAGES_OUT];

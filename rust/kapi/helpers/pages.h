@@ -6,7 +6,11 @@
 #include <linux/mm_types.h>
 #include <asm/page.h>
 
-#define WG_PAGE_ORDER 3
+/*
+ * What a train of messages needs, whatever the machine calls a page: 32 KiB, or
+ * one page where pages are larger.
+ */
+#define WG_PAGE_ORDER (PAGE_SHIFT < 15 ? 15 - PAGE_SHIFT : 0)
 #define WG_PAGE_BYTES (PAGE_SIZE << WG_PAGE_ORDER)
 
 /* A page of WG_PAGE_BYTES, all of it the caller's, with a reference; BH disabled. */
