@@ -21,7 +21,7 @@ MODULE ?= ours
 kbuild = $(MAKE) -C $(KDIR) M=$(CURDIR) $(if $(MO),MO=$(abspath $(MO)))
 rust_files = $$(git ls-files --cached --others --exclude-standard '*.rs')
 
-export MODULE SUITE ROWS FRESH QUICK
+export MODULE SUITE ROWS FRESH QUICK TARGET TIME MERGE
 
 .PHONY: all
 all: modules
@@ -71,7 +71,7 @@ demo:
 shell:
 	@qemu/demo.sh --shell
 
-.PHONY: test test-host test-vm test-netns
+.PHONY: test test-host test-vm test-netns fuzz
 test:
 	@qemu/test.sh all
 test-host:
@@ -80,6 +80,8 @@ test-vm:
 	@qemu/test.sh vm
 test-netns:
 	@qemu/test.sh netns
+fuzz:
+	@qemu/test.sh fuzz
 
 # Both drivers side by side; ROWS="bulk rtt" for some of it.
 .PHONY: bench
@@ -96,6 +98,7 @@ help:
 	@sed -n '2,/^$$/s/^# \{0,1\}//p' Makefile
 	@echo "  make module          the module for the stock Debian kernel (path on the last line)"
 	@echo "  make test-host       cargo test in the Debian 13 root"
+	@echo "  make fuzz            fuzz wg_proto; TARGET=\"messages tunnel\" TIME=SECONDS for each"
 	@echo "  make test-vm         guest tests; SUITE=\"tunnel config\" MODULE=ours|stock|PATH KERNEL=7.2 ARCH=amd64"
 	@echo "  make test-netns      the kernel's own test of WireGuard, from its source package"
 	@echo "  ... KERNEL=debug     on a debug kernel: KASAN, lockdep, kmemleak (builds it first)"

@@ -1,13 +1,15 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# test.sh host|vm|netns|all: run the tests; the last line is "N passed, N failed".
+# test.sh host|fuzz|vm|netns|all: run the tests; the last line is "N passed, N failed".
 #
 #   host   cargo test of the workspace, inside the toolchain root
+#   fuzz   every fuzz target on its corpus, and for TIME seconds (12) beyond it;
+#          TARGET="messages tunnel" selects some
 #   vm     the guest tests on the stock kernel; SUITE="tunnel config" selects
 #          files, MODULE=stock takes the C driver instead of ours, or a path
 #   netns  the kernel's own test, straight from its source package
-#   all    host and vm
+#   all    host, fuzz and vm
 #
 # KERNEL=debug takes the debug kernel: everything is much slower there.
 
@@ -39,11 +41,20 @@ host() {
 	say "== host tests: cargo test"
 	"$WG_QEMU/root.sh" env CARGO_TARGET_DIR="$WG_TREE/build/cargo" CARGO_TERM_COLOR=never \
 		timeout -k 10 "${HOST_TIMEOUT:-1500}" \
-		cargo test --manifest-path "$WG_TREE/Cargo.toml" --workspace --locked --no-fail-fast 2>&1 |
+		cargo test --manifest-path "$WG_TREE/Cargo.toml" --workspace --exclude wg_fuzz --locked --no-fail-fast 2>&1 |
 		tee "$work/host" || rc=$?
 	read -r p f < <(awk '/^test result:/ { p += $4; f += $6 } END { print p + 0, f + 0 }' "$work/host")
 	if ((p + f == 0 && rc == 0)); then rc=1; fi
 	add "$p" "$f" "$rc" "host tests"
+}
+
+fuzz() {
+	local rc=0
+	say "== fuzz targets: ${TIME:-12} s each"
+	"$WG_QEMU/root.sh" timeout -k 10 "${FUZZ_TIMEOUT:-$((1500 + 5 * ${TIME:-12}))}" \
+		"$WG_TREE/fuzz/run.sh" | tee "$work/fuzz" || rc=$?
+	read -r p f < <(awk '/^[0-9]+ passed, [0-9]+ failed$/ { p = $1; f = $3 } END { print p + 0, f + 0 }' "$work/fuzz")
+	add "$p" "$f" "$rc" "fuzz targets"
 }
 
 # guest WHAT OPTIONS...: one VM with the chosen module; its results are added.
@@ -78,13 +89,15 @@ netns() {
 mkdir -p "$WG_TREE/build"
 case ${1:-all} in
 host) host ;;
+fuzz) fuzz ;;
 vm) vm ;;
 netns) netns ;;
 all)
 	host
+	fuzz
 	vm
 	;;
-*) die "test.sh host|vm|netns|all" ;;
+*) die "test.sh host|fuzz|vm|netns|all" ;;
 esac
 printf '%d passed, %d failed\n' "$passed" "$failed"
 ((failed == 0))
