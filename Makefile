@@ -74,8 +74,9 @@ shell:
 .PHONY: test test-host test-vm test-netns fuzz
 test:
 	@qemu/test.sh all
+# TARGET=s390x: on a big-endian machine, emulated.
 test-host:
-	@qemu/test.sh host
+	@qemu/test.sh $(if $(filter s390x,$(TARGET)),be,host)
 test-vm:
 	@qemu/test.sh vm
 test-netns:
@@ -97,7 +98,7 @@ update:
 help:
 	@sed -n '2,/^$$/s/^# \{0,1\}//p' Makefile
 	@echo "  make module          the module for the stock Debian kernel (path on the last line)"
-	@echo "  make test-host       cargo test in the Debian 13 root"
+	@echo "  make test-host       cargo test in the Debian 13 root; TARGET=s390x: emulated, big-endian"
 	@echo "  make fuzz            fuzz wg_proto; TARGET=\"messages tunnel\" TIME=SECONDS for each"
 	@echo "  make test-vm         guest tests; SUITE=\"tunnel config\" MODULE=ours|stock|PATH KERNEL=7.2 ARCH=amd64"
 	@echo "  make test-netns      the kernel's own test of WireGuard, from its source package"

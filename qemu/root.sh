@@ -7,7 +7,8 @@
 # folder, the cache and /tmp have the same paths as outside.
 #
 #   root.sh --path     print where the root lies
-#   WG_ROOT_EXTRA=...  "llvm" and/or "arm64": a root with these tools as well
+#   WG_ROOT_EXTRA=...  "llvm" and/or "arm64": a root with these tools as well;
+#                      "s390x": a small one of its own, to run tests on that machine
 
 set -euo pipefail
 # shellcheck source=qemu/lib.sh
@@ -26,26 +27,36 @@ for extra in ${WG_ROOT_EXTRA:-}; do
 	case $extra in
 	llvm) packages+=(clang-19 lld-19 llvm-19) ;;
 	arm64) packages+=(gcc-aarch64-linux-gnu qemu-system-arm) ;;
+	s390x) ;;
 	*) die "WG_ROOT_EXTRA: no such set: $extra" ;;
 	esac
 done
 packages+=(qemu-system-x86)
+architectures=$(dpkg --print-architecture)
+suites=("$WG_SUITE" "$WG_SUITE-updates" "$WG_SUITE-backports")
+if [[ ${WG_ROOT_EXTRA:-} == s390x ]]; then
+	# No kernels here: only cargo, and what a foreign program is made of.
+	packages=(build-essential rustc cargo ca-certificates git gcc-s390x-linux-gnu qemu-user
+		libstd-rust-dev:s390x)
+	architectures+=,s390x
+	# A library and its compiler must be of one version on both.
+	suites=("$WG_SUITE")
+fi
 
 make_root() {
-	local mirror tmp=$1 list
+	local mirror tmp=$1 list suite sources=()
 	host_needs mmdebstrap mmdebstrap || return
 	mirror=$(mirror) || return
 	list=$(IFS=, && printf '%s' "${packages[*]}")
+	for suite in "${suites[@]}"; do sources+=("deb $mirror $suite main"); done
 	progress "making the Debian 13 toolchain root (about 2.5 GB, one to two minutes)" \
-		mmdebstrap --mode=root --variant=apt --include="$list" \
+		mmdebstrap --mode=root --variant=apt --architectures="$architectures" --include="$list" \
 		--aptopt='Apt::Install-Recommends "false"' \
 		--dpkgopt='path-exclude=/usr/share/man/*' \
 		--dpkgopt='path-exclude=/usr/share/locale/*' \
 		--dpkgopt='path-exclude=/usr/share/doc/*' \
 		"$WG_SUITE" "$tmp/root" \
-		"deb $mirror $WG_SUITE main" \
-		"deb $mirror $WG_SUITE-updates main" \
-		"deb $mirror $WG_SUITE-backports main" || return
+		"${sources[@]}" || return
 	chmod 755 "$tmp" "$tmp/root"
 	# Mount points of enter(): they must stay the same files for ever, as other
 	# runs may have something mounted on them.
