@@ -36,7 +36,7 @@ architectures=$(dpkg --print-architecture)
 suites=("$WG_SUITE" "$WG_SUITE-updates" "$WG_SUITE-backports")
 if [[ ${WG_ROOT_EXTRA:-} == s390x ]]; then
 	# No kernels here: only cargo, and what a foreign program is made of.
-	packages=(build-essential rustc cargo ca-certificates git gcc-s390x-linux-gnu qemu-user
+	packages=(build-essential rustc cargo ca-certificates git gcc-s390x-linux-gnu libc6-dev-s390x-cross qemu-user
 		libstd-rust-dev:s390x)
 	architectures+=,s390x
 	# A library and its compiler must be of one version on both.
