@@ -245,14 +245,14 @@ impl World {
 /// Eight sources, told apart by address and port.
 fn address(source: u8) -> SocketAddr {
     let ip = match source & 1 {
-        0 => IpAddr::from([192, 0, 2, source >> 1 & 3]),
+        0 => IpAddr::from([192, 0, 2, (source >> 1) & 3]),
         _ => {
-            let customer = u16::from(source >> 1 & 3);
-            let host = u16::from(source >> 3 & 1);
+            let customer = u16::from((source >> 1) & 3);
+            let host = u16::from((source >> 3) & 1);
             IpAddr::from(Ipv6Addr::new(0x2001, 0xdb8, 0, customer, 0, 0, 0, host))
         }
     };
-    SocketAddr::from((ip, 1000 + u16::from(source >> 4 & 1)))
+    SocketAddr::from((ip, 1000 + u16::from((source >> 4) & 1)))
 }
 
 /// What the limiter takes for one source.
