@@ -21,7 +21,7 @@ MODULE ?= ours
 kbuild = $(MAKE) -C $(KDIR) M=$(CURDIR) $(if $(MO),MO=$(abspath $(MO)))
 rust_files = $$(git ls-files --cached --others --exclude-standard '*.rs')
 
-export MODULE SUITE ONLY NIGHTLY ROWS FRESH QUICK
+export MODULE SUITE ONLY NIGHTLY ROWS FRESH QUICK TARGET TIME MERGE
 
 .PHONY: all
 all: modules
@@ -76,11 +76,12 @@ demo:
 shell:
 	@qemu/demo.sh --shell
 
-.PHONY: test test-host test-vm test-netns test-smoke test-arm64-smoke
+.PHONY: test test-host test-vm test-netns test-smoke test-arm64-smoke fuzz
 test:
 	@qemu/test.sh all
+# TARGET=s390x: on a big-endian machine, emulated.
 test-host:
-	@qemu/test.sh host
+	@qemu/test.sh $(if $(filter s390x,$(TARGET)),be,host)
 test-vm:
 	@qemu/test.sh vm
 test-netns:
@@ -89,6 +90,8 @@ test-smoke:
 	@qemu/test.sh smoke
 test-arm64-smoke:
 	@ARCH=arm64 qemu/test.sh smoke
+fuzz:
+	@qemu/test.sh fuzz
 
 # Both drivers side by side; ROWS="bulk rtt" for some of it.
 .PHONY: bench
@@ -104,8 +107,9 @@ update:
 help:
 	@sed -n '2,/^$$/s/^# \{0,1\}//p' Makefile
 	@echo "  make module          the module for the stock Debian kernel (path on the last line)"
-	@echo "  make test-host       cargo test in the Debian 13 root"
 	@echo "  make test-vm         guest tests; SUITE=\"tunnel config\" MODULE=ours|stock|PATH KERNEL=7.2|7.3 ARCH=amd64|arm64"
+	@echo "  make test-host       cargo test in the Debian 13 root; TARGET=s390x: emulated, big-endian"
+	@echo "  make fuzz            fuzz wg_proto; TARGET=\"messages tunnel\" TIME=SECONDS for each"
 	@echo "  make test-netns      the kernel's own test of WireGuard, from its source package"
 	@echo "  make contract        the table of contract items and their tests"
 	@echo "  make test-smoke      the demo's steps with less data, counted; KERNEL= ARCH="

@@ -20,7 +20,7 @@ tracked() {
 check_spdx() {
 	local file bad=0
 	while read -r file; do
-		case $file in COPYING | Cargo.lock | */Cargo.lock | *.bin) continue ;; esac
+		case $file in COPYING | Cargo.lock | */Cargo.lock | *.bin | fuzz/corpus/*) continue ;; esac
 		if ! head -n 3 "$file" | grep -q SPDX-License-Identifier; then
 			echo "no SPDX line: $file"
 			bad=1
@@ -85,7 +85,7 @@ check_fmt() {
 
 check_clippy() {
 	"$WG_QEMU/build.sh" CLIPPY=1 &&
-		"$WG_QEMU/root.sh" env CARGO_TARGET_DIR="$WG_TREE/build/cargo" \
+		"$WG_QEMU/root.sh" env CARGO_TARGET_DIR="$WG_TREE/build/cargo" CUSTOM_LIBFUZZER_PATH=/libFuzzer.a \
 			cargo clippy --workspace --all-targets --all-features --locked -- -D warnings
 }
 

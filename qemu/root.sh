@@ -8,7 +8,8 @@
 #
 #   root.sh --path     print where the root lies
 #   WG_ROOT_EXTRA=...  "llvm" and/or "arm64": these tools as well, in a root of
-#                      its own that shares the files of the first
+#                      its own that shares the files of the first; "s390x": a
+#                      small root of its own, to run tests on that machine
 #
 # lib.sh sets WG_ROOT_EXTRA for ARCH=arm64 and KERNEL=debug: who asks for
 # neither fetches neither.
@@ -31,25 +32,35 @@ for extra in ${WG_ROOT_EXTRA:-}; do
 	case $extra in
 	llvm) extras+=(clang-19 lld-19 llvm-19) ;;
 	arm64) extras+=(gcc-aarch64-linux-gnu qemu-system-arm) ;;
+	s390x) ;;
 	*) die "WG_ROOT_EXTRA: no such set: $extra" ;;
 	esac
 done
+architectures=$(dpkg --print-architecture)
+suites=("$WG_SUITE" "$WG_SUITE-updates" "$WG_SUITE-backports")
+if [[ ${WG_ROOT_EXTRA:-} == s390x ]]; then
+	# No kernels here: only cargo, and what a foreign program is made of.
+	packages=(build-essential rustc cargo ca-certificates git gcc-s390x-linux-gnu libc6-dev-s390x-cross qemu-user
+		libstd-rust-dev:s390x)
+	architectures+=,s390x
+	# A library and its compiler must be of one version on both.
+	suites=("$WG_SUITE")
+fi
 
 make_root() {
-	local mirror tmp=$1 list
+	local mirror tmp=$1 list suite sources=()
 	host_needs mmdebstrap mmdebstrap || return
 	mirror=$(mirror) || return
 	list=$(IFS=, && printf '%s' "${packages[*]}")
+	for suite in "${suites[@]}"; do sources+=("deb $mirror $suite main"); done
 	progress "making the Debian 13 toolchain root (about 2.5 GB, one to two minutes)" \
-		mmdebstrap --mode=root --variant=apt --include="$list" \
+		mmdebstrap --mode=root --variant=apt --architectures="$architectures" --include="$list" \
 		--aptopt='Apt::Install-Recommends "false"' \
 		--dpkgopt='path-exclude=/usr/share/man/*' \
 		--dpkgopt='path-exclude=/usr/share/locale/*' \
 		--dpkgopt='path-exclude=/usr/share/doc/*' \
 		"$WG_SUITE" "$tmp/root" \
-		"deb $mirror $WG_SUITE main" \
-		"deb $mirror $WG_SUITE-updates main" \
-		"deb $mirror $WG_SUITE-backports main" || return
+		"${sources[@]}" || return
 	chmod 755 "$tmp" "$tmp/root"
 	# Mount points of enter(): they must stay the same files for ever, as other
 	# runs may have something mounted on them.

@@ -1,9 +1,12 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# test.sh host|vm|netns|smoke|all: run the tests; the last line is "N passed, N failed".
+# test.sh host|be|fuzz|vm|netns|smoke|all: run the tests; the last line is "N passed, N failed".
 #
 #   host   cargo test of the workspace, inside the toolchain root
+#   be     cargo test of wg_proto on a big-endian machine (s390x), emulated
+#   fuzz   every fuzz target on its corpus, and for TIME seconds (12) beyond it;
+#          TARGET="messages tunnel" selects some
 #   vm     the guest tests on the stock kernel; SUITE="tunnel config" selects
 #          files, ONLY=REGEX cases by name, NIGHTLY=1 adds the files listed in
 #          "nightly" of the tests' folder (long ones), MODULE=stock takes the C
@@ -11,7 +14,7 @@
 #   netns  the kernel's own test, straight from its source package
 #   smoke  the demo's steps with less data, to see that another machine or
 #          kernel works at all: ARCH=arm64 KERNEL=7.3 make test-smoke
-#   all    host and vm
+#   all    host, fuzz and vm
 #
 # KERNEL=debug takes the debug kernel: everything is much slower there.
 
@@ -43,12 +46,39 @@ host() {
 	say "== host tests: cargo test"
 	"$WG_QEMU/root.sh" env CARGO_TARGET_DIR="$WG_TREE/build/cargo" CARGO_TERM_COLOR=never \
 		timeout -k 10 "${HOST_TIMEOUT:-1500}" \
-		cargo test --manifest-path "$WG_TREE/Cargo.toml" --workspace --locked --no-fail-fast 2>&1 |
+		cargo test --manifest-path "$WG_TREE/Cargo.toml" --workspace --exclude wg_fuzz --locked --no-fail-fast 2>&1 |
 		tee "$work/host" || rc=$?
 	cp "$work/host" "$WG_TREE/build/host.tap"
 	read -r p f < <(awk '/^test result:/ { p += $4; f += $6 } END { print p + 0, f + 0 }' "$work/host")
 	if ((p + f == 0 && rc == 0)); then rc=1; fi
 	add "$p" "$f" "$rc" "host tests"
+}
+
+# The same crate where the first byte is the most significant one. Debian's QEMU runs
+# its programs; everything in the test's own dependencies is built for it, too.
+be() {
+	local rc=0 target=s390x-unknown-linux-gnu
+	say "== host tests on $target, emulated"
+	WG_ROOT_EXTRA=s390x "$WG_QEMU/root.sh" env CARGO_TARGET_DIR="$WG_TREE/build/cargo-be" CARGO_TERM_COLOR=never \
+		CARGO_TARGET_S390X_UNKNOWN_LINUX_GNU_LINKER=s390x-linux-gnu-gcc \
+		CARGO_TARGET_S390X_UNKNOWN_LINUX_GNU_RUNNER=qemu-s390x \
+		CC_s390x_unknown_linux_gnu=s390x-linux-gnu-gcc \
+		timeout -k 10 "${HOST_TIMEOUT:-3600}" \
+		cargo test --manifest-path "$WG_TREE/Cargo.toml" -p wg_proto --target "$target" \
+		--locked --no-fail-fast --lib --tests 2>&1 |
+		tee "$work/be" || rc=$?
+	read -r p f < <(awk '/^test result:/ { p += $4; f += $6 } END { print p + 0, f + 0 }' "$work/be")
+	if ((p + f == 0 && rc == 0)); then rc=1; fi
+	add "$p" "$f" "$rc" "host tests on $target"
+}
+
+fuzz() {
+	local rc=0
+	say "== fuzz targets: ${TIME:-12} s each"
+	"$WG_QEMU/root.sh" timeout -k 10 "${FUZZ_TIMEOUT:-$((1500 + 5 * ${TIME:-12}))}" \
+		"$WG_TREE/fuzz/run.sh" | tee "$work/fuzz" || rc=$?
+	read -r p f < <(awk '/^[0-9]+ passed, [0-9]+ failed$/ { p = $1; f = $3 } END { print p + 0, f + 0 }' "$work/fuzz")
+	add "$p" "$f" "$rc" "fuzz targets"
 }
 
 # guest WHAT OPTIONS...: one VM with the chosen module; its results are added.
@@ -70,9 +100,15 @@ guest() {
 }
 
 vm() {
-	local names=${SUITE:-} run
+	local names=${SUITE:-} run aead
+	aead=$("$WG_QEMU/build.sh" --aead-test) || {
+		add 0 0 1 "building tools/testing/aead"
+		return 0
+	}
 	run=$(printf 'TEST_SLOWNESS=%q NIGHTLY=%q ONLY=%q' "$slowness" "${NIGHTLY:-}" "${ONLY:-}")
-	guest "guest tests" --run "$run guest/run-tests.sh ${names//,/ }"
+	# Every length takes its time.
+	[[ -z ${AEAD_EVERY:-} ]] || run+=" AEAD_EVERY=1 TEST_TIMEOUT=7200"
+	guest "guest tests" --add "$aead" --run "$run guest/run-tests.sh ${names//,/ }"
 	[[ ! -e $work/vm ]] || cp "$work/vm" "$WG_TREE/build/guest.tap"
 }
 
@@ -119,6 +155,8 @@ host)
 	host
 	ran --only host --results "$WG_TREE/build/host.tap"
 	;;
+be) be ;;
+fuzz) fuzz ;;
 vm)
 	vm
 	ran --only guest ${nightly[@]+"${nightly[@]}"} --results "$WG_TREE/build/guest.tap"
@@ -127,10 +165,11 @@ netns) netns ;;
 smoke) smoke ;;
 all)
 	host
+	fuzz
 	vm
 	ran ${nightly[@]+"${nightly[@]}"} --results "$WG_TREE/build/host.tap" "$WG_TREE/build/guest.tap"
 	;;
-*) die "test.sh host|vm|netns|smoke|all" ;;
+*) die "test.sh host|be|fuzz|vm|netns|smoke|all" ;;
 esac
 printf '%d passed, %d failed\n' "$passed" "$failed"
 ((failed == 0))

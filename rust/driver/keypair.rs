@@ -16,7 +16,7 @@ use wg_kapi::{
     sync::SpinLockBh, //
 };
 use wg_proto::{
-    keypairs::rules,
+    keypairs::{rules, SendCounter},
     keys::SymmetricKey,
     noise::{Role, Session},
     replay::ReplayWindow,
@@ -39,10 +39,7 @@ pub(crate) struct Keypair {
     send: SymmetricKey,
     receive: SymmetricKey,
     born: Instant,
-    /// The next counter to send with, as the bits of a `u64`.
-    next: Atomic<i64>,
-    /// Cleared when sending under this keypair is over for good.
-    may_send: Atomic<i32>,
+    counter: SendCounter,
     /// Set while a responder has not seen a message under it.
     unconfirmed: Atomic<i32>,
     #[pin]
@@ -73,8 +70,7 @@ impl Keypair {
                 send,
                 receive,
                 born: now,
-                next: Atomic::new(0),
-                may_send: Atomic::new(1),
+                counter: SendCounter::new(),
                 unconfirmed: Atomic::new(unconfirmed),
                 window <- new_spinlock_bh!(ReplayWindow::new()),
             }),
@@ -134,34 +130,25 @@ impl Keypair {
     /// to send any more.
     #[inline]
     pub(crate) fn reserve(&self, count: u64, now: Instant) -> Option<u64> {
-        if self.may_send.load(Relaxed) == 0 {
-            return None;
-        }
-        let step = i64::from_ne_bytes(count.to_ne_bytes());
-        let first = u64::from_ne_bytes(self.next.fetch_add(step, Relaxed).to_ne_bytes());
-        if rules::may_send(first, count, self.age(now)).is_err() {
-            self.stop_sending();
-            return None;
-        }
-        Some(first)
+        self.counter.reserve(count, self.age(now)).ok()
     }
 
     /// From now on nothing is sent under this keypair; receiving goes on.
     pub(crate) fn stop_sending(&self) {
-        self.may_send.store(0, Relaxed);
+        self.counter.close();
     }
 
     /// Whether it is time for a new session, judged when something is sent.
     #[inline]
     pub(crate) fn wants_rekey_on_send(&self, now: Instant) -> bool {
-        let next = u64::from_ne_bytes(self.next.load(Relaxed).to_ne_bytes());
-        self.may_send.load(Relaxed) != 0 && rules::rekey_on_send(self.role, next, self.age(now))
+        !self.counter.is_closed()
+            && rules::rekey_on_send(self.role, self.counter.next(), self.age(now))
     }
 
     /// Whether it is time for a new session, judged when something is received.
     #[inline]
     pub(crate) fn wants_rekey_on_receive(&self, now: Instant) -> bool {
-        self.may_send.load(Relaxed) != 0 && rules::rekey_on_receive(self.role, self.age(now))
+        !self.counter.is_closed() && rules::rekey_on_receive(self.role, self.age(now))
     }
 
     /// Whether messages may still be received, judged before decryption.

@@ -8,13 +8,13 @@
 
 use crate::{
     bindings,
+    published::Published,
     shared::{self, Inner, Shared, SharedRef},
 };
 use core::{
     marker::PhantomData,
     pin::Pin,
     ptr::{self, NonNull},
-    sync::atomic::{AtomicPtr, Ordering},
 };
 use kernel::{prelude::*, types::NotThreadSafe};
 
@@ -111,16 +111,16 @@ pub fn quiesce() -> bool {
 ///
 /// The pointer is null, or a box of which the slot owns one reference.
 pub struct Slot<T> {
-    inner: AtomicPtr<Inner<T>>,
+    inner: Published<Inner<T>>,
     _owns: PhantomData<Option<Shared<T>>>,
 }
 
 impl<T> Slot<T> {
     /// An empty slot.
-    pub const fn empty() -> Self {
+    pub fn empty() -> Self {
         // INVARIANT: Null.
         Self {
-            inner: AtomicPtr::new(ptr::null_mut()),
+            inner: Published::new(ptr::null_mut()),
             _owns: PhantomData,
         }
     }
@@ -129,7 +129,7 @@ impl<T> Slot<T> {
     pub fn new(object: Option<Shared<T>>) -> Self {
         // INVARIANT: The slot takes the reference over.
         Self {
-            inner: AtomicPtr::new(into_raw(object)),
+            inner: Published::new(into_raw(object)),
             _owns: PhantomData,
         }
     }
@@ -139,8 +139,7 @@ impl<T> Slot<T> {
     /// C counterpart: `rcu_dereference`. Context: any.
     #[inline]
     pub fn load<'g>(&self, guard: &'g Guard) -> Option<SharedRef<'g, T>> {
-        // Acquire: what was written before the object was published is seen.
-        let inner = NonNull::new(self.inner.load(Ordering::Acquire))?;
+        let inner = NonNull::new(self.inner.load())?;
         // SAFETY: The slot owned a reference when the pointer was loaded under the guard.
         Some(unsafe { SharedRef::from_inner(inner, guard) })
     }
@@ -155,7 +154,7 @@ impl<T> Slot<T> {
     /// Tells whether nothing is published, without looking at it.
     #[inline]
     pub fn is_empty(&self) -> bool {
-        self.inner.load(Ordering::Relaxed).is_null()
+        self.inner.is_null()
     }
 
     /// Publishes another object, and returns the reference to the one before.
@@ -164,10 +163,8 @@ impl<T> Slot<T> {
     ///
     /// C counterpart: `xchg`. Context: any.
     pub fn replace(&self, object: Option<Shared<T>>) -> Option<Shared<T>> {
-        // Release: publishes what was written to the new object; acquire: pairs with the publisher
-        // of the old one.
         // INVARIANT: The slot takes over the new reference and gives up the old one.
-        let old = self.inner.swap(into_raw(object), Ordering::AcqRel);
+        let old = self.inner.replace(into_raw(object));
         // SAFETY: The slot owned this reference, and no longer does.
         NonNull::new(old).map(|inner| unsafe { Shared::from_inner(inner) })
     }
@@ -194,7 +191,7 @@ impl<T> Drop for Slot<T> {
 ///
 /// The pointer is null, or came from a pinned `KBox<T>` that the slot owns.
 pub struct BoxSlot<T> {
-    value: AtomicPtr<T>,
+    value: Published<T>,
     _owns: PhantomData<Option<Pin<KBox<T>>>>,
 }
 
@@ -208,7 +205,7 @@ impl<T> BoxSlot<T> {
     pub fn new(object: Option<Pin<KBox<T>>>) -> Self {
         // INVARIANT: The slot takes the box over.
         Self {
-            value: AtomicPtr::new(into_raw_box(object)),
+            value: Published::new(into_raw_box(object)),
             _owns: PhantomData,
         }
     }
@@ -218,7 +215,7 @@ impl<T> BoxSlot<T> {
     /// C counterpart: `rcu_dereference`. Context: any.
     #[inline]
     pub fn load<'g>(&'g self, _guard: &'g Guard) -> Option<&'g T> {
-        let value = self.value.load(Ordering::Acquire);
+        let value = self.value.load();
         // SAFETY: The slot owned the box when the pointer was loaded under the guard. Whoever
         // takes it out waits for the end of the guard's section before anything else.
         unsafe { value.as_ref() }
@@ -227,7 +224,7 @@ impl<T> BoxSlot<T> {
     /// Tells whether nothing is published, without looking at it.
     #[inline]
     pub fn is_empty(&self) -> bool {
-        self.value.load(Ordering::Relaxed).is_null()
+        self.value.is_null()
     }
 
     /// Publishes another object, waits until nobody can see the one before, and returns it.
@@ -237,7 +234,7 @@ impl<T> BoxSlot<T> {
     /// C counterpart: `xchg`, `synchronize_net`. Context: process.
     pub fn replace(&self, object: Option<Pin<KBox<T>>>) -> Option<Pin<KBox<T>>> {
         // INVARIANT: The slot takes over the new box and gives up the old one.
-        let old = self.value.swap(into_raw_box(object), Ordering::AcqRel);
+        let old = self.value.replace(into_raw_box(object));
         if old.is_null() {
             return None;
         }
@@ -258,7 +255,7 @@ fn into_raw_box<T>(object: Option<Pin<KBox<T>>>) -> *mut T {
 
 impl<T> Drop for BoxSlot<T> {
     fn drop(&mut self) {
-        let value = *self.value.get_mut();
+        let value = self.value.load();
         if !value.is_null() {
             // SAFETY: The slot owned this box. Readers borrow the slot, which nobody does now.
             drop(unsafe { Pin::new_unchecked(KBox::from_raw(value)) });

@@ -11,17 +11,15 @@
 //!
 //! The counter is a `core` atomic, not a kernel one: those are out-of-line calls from a module. On
 //! x86 and arm64, the architectures this module supports, both compile to the same instructions on
-//! the same kind of memory. The orderings are those of `refcount_t`: increments are relaxed, as
-//! the caller has a reference or an RCU guard that orders its accesses already; decrements are
-//! release, with an acquire fence before the object is handed to RCU.
+//! the same kind of memory. Its orders are in `refcount.rs`.
 
-use crate::{bindings, log, rcu};
+use crate::{bindings, log, rcu, refcount::RefCount};
 use core::{
     marker::PhantomData,
     mem::ManuallyDrop,
     ops::Deref,
     ptr::{self, NonNull},
-    sync::atomic::{fence, AtomicI32, AtomicUsize, Ordering},
+    sync::atomic::{AtomicUsize, Ordering},
 };
 use kernel::{
     alloc::{AllocError, Flags},
@@ -31,9 +29,6 @@ use kernel::{
 
 /// Boxes that exist, of all types: what [`rcu::quiesce`] waits for.
 static LIVE: AtomicUsize = AtomicUsize::new(0);
-
-/// Where a counter that was about to overflow is put: the object then lives for ever.
-const SATURATED: i32 = i32::MIN / 2;
 
 /// The number of [`Shared`] boxes that have not been freed yet.
 ///
@@ -50,7 +45,7 @@ pub(crate) struct Inner<T> {
     /// Used once, when the counter has reached zero.
     rcu: Opaque<bindings::callback_head>,
     /// References; zero means that the object waits for its grace period.
-    refs: AtomicI32,
+    refs: RefCount,
     #[pin]
     value: T,
 }
@@ -63,25 +58,8 @@ impl<T> Inner<T> {
     /// `this` points to a box whose memory has not been freed, and stays so during the call.
     #[inline]
     pub(crate) unsafe fn get_not_zero(this: NonNull<Self>) -> bool {
-        // SAFETY: The memory is valid, and `refs` is only ever used as an atomic.
-        let refs = unsafe { &*ptr::addr_of!((*this.as_ptr()).refs) };
-        let mut now = refs.load(Ordering::Relaxed);
-        while now != 0 {
-            if now < 0 || now == i32::MAX {
-                refs.store(SATURATED, Ordering::Relaxed);
-                return true;
-            }
-            match refs.compare_exchange_weak(
-                now,
-                now.wrapping_add(1),
-                Ordering::Relaxed,
-                Ordering::Relaxed,
-            ) {
-                Ok(_) => return true,
-                Err(seen) => now = seen,
-            }
-        }
-        false
+        // SAFETY: The memory is valid, and `refs` is atomic.
+        unsafe { &*ptr::addr_of!((*this.as_ptr()).refs) }.get_not_zero()
     }
 
     /// The address of the box if this value is in one.
@@ -151,7 +129,7 @@ impl<T: Send + Sync + 'static> Shared<T> {
         let made = KBox::try_pin_init(
             try_pin_init!(Inner {
                 rcu: Opaque::uninit(),
-                refs: AtomicI32::new(1),
+                refs: RefCount::one(),
                 value <- init,
             }? Error),
             flags,
@@ -260,9 +238,8 @@ impl<T> Clone for Shared<T> {
     fn clone(&self) -> Self {
         // SAFETY: The box is alive by the type invariant.
         let refs = unsafe { &*ptr::addr_of!((*self.inner.as_ptr()).refs) };
-        let old = refs.fetch_add(1, Ordering::Relaxed);
-        if old < 1 || old == i32::MAX {
-            saturate(refs);
+        if refs.get().is_err() {
+            warn_saturated();
         }
         // INVARIANT: The new reference was counted, or the object lives for ever.
         Self {
@@ -277,24 +254,19 @@ impl<T> Drop for Shared<T> {
     fn drop(&mut self) {
         // SAFETY: The box is alive by the type invariant.
         let refs = unsafe { &*ptr::addr_of!((*self.inner.as_ptr()).refs) };
-        let old = refs.fetch_sub(1, Ordering::Release);
-        if old == 1 {
-            // What others did with the object happens before its destructor.
-            fence(Ordering::Acquire);
+        match refs.put() {
+            Ok(false) => {}
             // SAFETY: The counter went from one to zero, which happens once.
-            unsafe { self.last() };
-        }
-        if old < 1 {
-            saturate(refs);
+            Ok(true) => unsafe { self.last() },
+            Err(_) => warn_saturated(),
         }
     }
 }
 
-/// Makes an object immortal whose counter is about to overflow: a leak is better than a use after
-/// free.
+/// An object is immortal now whose counter was about to overflow: a leak is better than a use
+/// after free.
 #[cold]
-fn saturate(refs: &AtomicI32) {
-    refs.store(SATURATED, Ordering::Relaxed);
+fn warn_saturated() {
     log::warn_once(c"reference counter saturated, object leaked");
 }
 

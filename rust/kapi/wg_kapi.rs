@@ -8,6 +8,11 @@
 
 mod bindings;
 
+/// The atomics of counters and published pointers: `rust/model` puts others in their place.
+mod atomics {
+    pub(crate) use core::sync::atomic::{fence, AtomicI32, AtomicPtr, Ordering};
+}
+
 pub mod chain;
 pub mod clock;
 pub mod cpu;
@@ -25,8 +30,10 @@ pub mod netdev;
 pub mod nla;
 pub mod percpu;
 pub mod policy;
+mod published;
 pub mod random;
 pub mod rcu;
+mod refcount;
 pub mod shared;
 pub mod skb;
 pub mod sync;

@@ -18,7 +18,10 @@
 //!
 //! (Whitepaper, section 6.3.) The age and counter rules are in [`rules`].
 
+mod counter;
 pub mod rules;
+
+pub use counter::SendCounter;
 
 /// Handles that left their slots, for the caller to drop outside its locks (and to free the
 /// receiver indices of).

@@ -26,7 +26,13 @@
 #[cfg(test)]
 extern crate std;
 
+/// The atomics of this crate: `rust/model` puts others in their place.
+mod atomics {
+    pub(crate) use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+}
+
 pub mod allowed_ips;
+pub mod baton;
 pub mod constants;
 pub mod cookie;
 pub mod crypto;

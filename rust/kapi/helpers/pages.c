@@ -7,6 +7,7 @@
  * allocating and clearing it. As with the pages that network drivers recycle, all
  * that is ever in them is packets; what leaves the machine is encrypted.
  */
+#include <asm/barrier.h>
 #include <linux/gfp.h>
 #include <linux/mm.h>
 #include <linux/percpu.h>
@@ -35,8 +36,11 @@ static struct page *wg_page_of(struct page **slot)
 {
 	struct page *page = *slot;
 
-	if (likely(page && page_ref_count(page) == 1))
+	if (likely(page && page_ref_count(page) == 1)) {
+		/* Its last user is through with it. */
+		smp_acquire__after_ctrl_dep();
 		return page;
+	}
 	page = alloc_pages(GFP_ATOMIC | __GFP_COMP | __GFP_NOWARN | __GFP_NORETRY |
 			   __GFP_NOMEMALLOC, WG_PAGE_ORDER);
 	if (unlikely(!page))

@@ -2,6 +2,9 @@
 
 //! Handshakes, cookies and data messages against another implementation of WireGuard.
 
+// boringtun is not built for other machines.
+#![cfg(target_endian = "little")]
+
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};

@@ -3,6 +3,9 @@
 //! Whole sessions of [`Peer`] with another implementation of WireGuard: handshakes begun by either
 //! side, packets both ways, renewals, cookies.
 
+// boringtun is not built for other machines.
+#![cfg(target_endian = "little")]
+
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;

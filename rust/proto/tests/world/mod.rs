@@ -4,6 +4,8 @@
 
 #![allow(dead_code)] // Each test uses a part.
 
+mod ledger;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -21,6 +23,10 @@ use wg_proto::timers::Config;
 /// The clock starts here, so that nothing can be before its zero point.
 const BEGIN: Duration = Duration::from_secs(1_000_000);
 const MTU: usize = 1420;
+/// Datagrams that [`World::again`] remembers.
+const REMEMBERED: usize = 64;
+
+pub use ledger::Ledger;
 
 /// What a link does to datagrams.
 #[derive(Clone, Copy, Debug)]
@@ -89,6 +95,11 @@ pub struct World {
     pub ends: [End; 2],
     pub rng: SeededRng,
     psk: [u8; 32],
+    /// Private keys of the ends.
+    keys: [[u8; 32]; 2],
+    ledger: Ledger,
+    /// The last datagrams that were sent, lost ones too, and their receivers.
+    seen: VecDeque<(usize, Vec<u8>)>,
     /// Datagrams on their way: time of arrival and a number to tell them apart; receiver, bytes.
     wire: BTreeMap<(Instant, u64), (usize, Vec<u8>)>,
     serial: u64,
@@ -110,8 +121,9 @@ impl World {
         let mut rng = SeededRng::new(seed);
         let now = Instant::from_nanos(BEGIN.as_nanos() as u64);
         let psk = [(seed % 2) as u8; 32];
-        let keys = [(); 2].map(|()| PrivateKey::random(&mut rng));
-        let [a, b] = keys.map(|key| StaticIdentity::new(key, &RustCrypto));
+        let private = [(); 2].map(|()| PrivateKey::random(&mut rng));
+        let keys = [*private[0].as_bytes(), *private[1].as_bytes()];
+        let [a, b] = private.map(|key| StaticIdentity::new(key, &RustCrypto));
         let (a_public, b_public) = (*a.public(), *b.public());
         let ends = [(a, b_public, 1), (b, a_public, 2)]
             .map(|(identity, remote, host)| Self::end(identity, remote, psk, host, now, &mut rng));
@@ -121,6 +133,9 @@ impl World {
             ends,
             rng,
             psk,
+            keys,
+            ledger: Ledger::default(),
+            seen: VecDeque::new(),
             wire: BTreeMap::new(),
             serial: 0,
             next_packet: 0,
@@ -187,13 +202,41 @@ impl World {
         std::mem::swap(&mut new.delivered, &mut self.ends[end].delivered);
         std::mem::swap(&mut new.sent, &mut self.ends[end].sent);
         self.ends[end] = new;
+        self.ledger.forget(end);
+    }
+
+    /// The same with the keys that it has.
+    pub fn crash(&mut self, end: usize) {
+        let remote = *self.ends[end].peer.remote();
+        let key = self.keys[end];
+        self.restart(end, &key, remote);
+    }
+
+    /// Time passes and nobody notices until the next [`Self::run`], as in a suspended machine.
+    pub fn jump(&mut self, time: Duration) {
+        self.now = self.now.saturating_add(time);
+    }
+
+    /// The datagram that was sent `back` ones ago arrives (again), after `change`.
+    pub fn again(&mut self, back: usize, change: impl FnOnce(&mut Vec<u8>)) {
+        let place = self.seen.len().checked_sub(back + 1);
+        if let Some((receiver, mut bytes)) = place.and_then(|at| self.seen.get(at).cloned()) {
+            change(&mut bytes);
+            self.receive(receiver, &bytes);
+        }
     }
 
     /// Lets time pass.
     pub fn run(&mut self, time: Duration) {
         let end_of_run = self.now.saturating_add(time);
+        let mut fired_at = (self.now, 0);
         while let Some(next) = self.next_event().filter(|next| *next <= end_of_run) {
             self.now = self.now.max(next);
+            if fired_at.0 != self.now {
+                fired_at = (self.now, 0);
+            }
+            fired_at.1 += 1;
+            assert!(fired_at.1 < 1000, "time stands still");
             while let Some((receiver, bytes)) = self.pop_arrived() {
                 self.receive(receiver, &bytes);
             }
@@ -234,7 +277,11 @@ impl World {
         };
         let mut out = [0; 2048];
         let mut env = env(self.now, &mut self.rng);
-        match end.peer.receive(&mut env, &datagram, &mut out) {
+        let received = end.peer.receive(&mut env, &datagram, &mut out);
+        if matches!(received, Ok(_) | Err(ReceiveError::Inner(_))) {
+            self.ledger.received(receiver, bytes, self.now);
+        }
+        match received {
             Ok(Received::Packet(inner)) => {
                 let number = unpack(&out[..inner.len]);
                 assert!(end.delivered.insert(number), "packet {number} came twice");
@@ -291,6 +338,11 @@ impl World {
     fn transmit(&mut self, end: usize, sent: Sent, bytes: &[u8]) {
         let elapsed = self.elapsed();
         self.ends[end].sent.push((elapsed, sent));
+        self.ledger.sent(end, bytes, self.now);
+        self.seen.push_back((1 - end, bytes.to_vec()));
+        if self.seen.len() > REMEMBERED {
+            self.seen.pop_front();
+        }
         if self.rng.next_u64() % 1000 < self.link.loss {
             return;
         }
