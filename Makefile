@@ -21,7 +21,7 @@ MODULE ?= ours
 kbuild = $(MAKE) -C $(KDIR) M=$(CURDIR) $(if $(MO),MO=$(abspath $(MO)))
 rust_files = $$(git ls-files --cached --others --exclude-standard '*.rs')
 
-export MODULE SUITE ROWS FRESH QUICK
+export MODULE SUITE ROWS FRESH QUICK FAR ONLY NIGHTLY
 
 .PHONY: all
 all: modules
@@ -71,7 +71,7 @@ demo:
 shell:
 	@qemu/demo.sh --shell
 
-.PHONY: test test-host test-vm test-netns
+.PHONY: test test-host test-vm test-netns test-twovm
 test:
 	@qemu/test.sh all
 test-host:
@@ -80,6 +80,8 @@ test-vm:
 	@qemu/test.sh vm
 test-netns:
 	@qemu/test.sh netns
+test-twovm:
+	@qemu/twovm.sh
 
 # Both drivers side by side; ROWS="bulk rtt" for some of it.
 .PHONY: bench
@@ -98,6 +100,7 @@ help:
 	@echo "  make test-host       cargo test in the Debian 13 root"
 	@echo "  make test-vm         guest tests; SUITE=\"tunnel config\" MODULE=ours|stock|PATH KERNEL=7.2 ARCH=amd64"
 	@echo "  make test-netns      the kernel's own test of WireGuard, from its source package"
+	@echo "  make test-twovm      two guests, ours and the C driver; SUITE=\"data loss\" ONLY=REGEX NIGHTLY=1"
 	@echo "  ... KERNEL=debug     on a debug kernel: KASAN, lockdep, kmemleak (builds it first)"
 	@echo "  make fmt fmt-check clippy    Rust formatting and lints"
 	@echo "  make bench           our driver beside the C driver; ROWS=\"bulk rtt small\" MODULE=ours|PATH"
