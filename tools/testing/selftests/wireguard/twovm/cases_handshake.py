@@ -30,26 +30,34 @@ for _start in ENDS:
         case(f"H1 H12 {name(_start)} initiates, IPv{_outer} outside; counters agree")(begun_by(_start, _outer))
 
 
-@case("H1 K1 both initiate at once, four times")
+@case("H1 K1 both initiate at once: one session in the end")
 def _both(_):
     tunnel = Tunnel()
     tunnel.pings()
-    for _ in range(4):
+    crossed = 0
+    for _ in range(8):
+        time.sleep(1.1)
+        before = [tunnel.state(end) for end in ENDS]
         # A path so long that the initiations cross.
         for end in ENDS:
             tunnel.restart(end)
-            end.run("tc qdisc replace dev lnk0 root netem delay 300ms")
-        before = [tunnel.state(end) for end in ENDS]
+            end.run("tc qdisc replace dev lnk0 root netem delay 1s")
+
+        def shorten():
+            time.sleep(2.5)
+            for end in ENDS:
+                end.run("tc qdisc del dev lnk0 root")
+
         with pair.capture(near, "stream", "udp and portrange 1001-1002") as seen:
-            together(*(lambda end=end: tunnel.ping(end, count=1) for end in ENDS))
-        kinds = [(m[2], m[4][0]) for m in seen]
-        for end in ENDS:
-            end.run("tc qdisc del dev lnk0 root")
-            true((1000 + end.number, 1) in kinds, f"an initiation from {name(end)}: {kinds}")
-        tunnel.handshakes_after([dict(s, handshake=s["handshake"] - 1) for s in before])
+            together(shorten, *(lambda end=end: tunnel.ping(end, count=1, options="-W 50") for end in ENDS))
+        tunnel.handshakes_after(before)
         tunnel.pings(5)
-        time.sleep(1.0)
-    tunnel.counters_agree()
+        kinds = [(m[2], m[4][0]) for m in seen]
+        crossed += sorted(kinds[:2]) == [(1001, 1), (1002, 1)]
+        if crossed == (4 if NIGHTLY else 2):
+            break
+    ktap.diag(f"initiations crossed {crossed} times; the last time: {kinds}")
+    true(crossed > 0, "initiations that cross")
 
 
 def new_session(tunnel, start):

@@ -37,6 +37,18 @@ def datagram(pool, number, size):
     return (struct.pack(">I", number) + pool[start:start + size])[:size]
 
 
+def connected(where, limit):
+    """A TCP connection; tried again where the network says no for a while."""
+    end = time.monotonic() + limit
+    while True:
+        try:
+            return socket.create_connection(where, timeout=limit)
+        except OSError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.2)
+
+
 class Flows:
     """Sockets of this end, by numbers that the other one may name."""
 
@@ -82,7 +94,7 @@ class Flows:
                 listener.settimeout(limit)
                 conn, _ = listener.accept()
         else:
-            conn = socket.create_connection(tuple(where), timeout=limit)
+            conn = connected(tuple(where), limit)
         with conn:
             conn.settimeout(limit)
             data = seeded(seed, count)
@@ -125,7 +137,11 @@ class Flows:
         for at in range(0, count, burst):
             batch = [datagram(pool, i, size) for i in range(at, min(at + burst, count))]
             for message in [b"".join(batch)] if segment else batch:
-                sock.sendto(message, tuple(to))
+                try:
+                    sock.sendto(message, tuple(to))
+                except OSError:
+                    # As good as lost; the receiver's count will tell.
+                    time.sleep(0.02)
             time.sleep(pause)
 
     def udp_collect(self, number, seed, count, size, quiet=3.0, limit=LIMIT):
