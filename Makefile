@@ -21,7 +21,7 @@ MODULE ?= ours
 kbuild = $(MAKE) -C $(KDIR) M=$(CURDIR) $(if $(MO),MO=$(abspath $(MO)))
 rust_files = $$(git ls-files --cached --others --exclude-standard '*.rs')
 
-export MODULE SUITE ONLY NIGHTLY ROWS FRESH QUICK TARGET TIME MERGE
+export MODULE SUITE ONLY NIGHTLY FAR ROWS FRESH QUICK TARGET TIME MERGE
 
 .PHONY: all
 all: modules
@@ -76,7 +76,7 @@ demo:
 shell:
 	@qemu/demo.sh --shell
 
-.PHONY: test test-host test-vm test-netns test-smoke test-arm64-smoke fuzz
+.PHONY: test test-host test-vm test-netns test-twovm test-smoke test-arm64-smoke fuzz
 test:
 	@qemu/test.sh all
 # TARGET=s390x: on a big-endian machine, emulated.
@@ -92,6 +92,8 @@ test-arm64-smoke:
 	@ARCH=arm64 qemu/test.sh smoke
 fuzz:
 	@qemu/test.sh fuzz
+test-twovm:
+	@qemu/twovm.sh
 
 # Both drivers side by side; ROWS="bulk rtt" for some of it.
 .PHONY: bench
@@ -114,6 +116,7 @@ help:
 	@echo "  make contract        the table of contract items and their tests"
 	@echo "  make test-smoke      the demo's steps with less data, counted; KERNEL= ARCH="
 	@echo "  make test-arm64-smoke    the same on arm64"
+	@echo "  make test-twovm      two guests, ours and the C driver; SUITE=\"data loss\" ONLY=REGEX NIGHTLY=1"
 	@echo "  ... KERNEL=debug     on a debug kernel: KASAN, lockdep, kmemleak (builds it first)"
 	@echo "  make fmt fmt-check clippy    Rust formatting and lints"
 	@echo "  make bench           our driver beside the C driver; ROWS=\"bulk rtt small\" MODULE=ours|PATH"

@@ -66,12 +66,13 @@ test_case "R7 byte-exact whatever offloads are on or off" t_offloads
 t_sniffed() {
 	need tcpdump
 	tunnel
-	on A tcpdump -i wg0 -w /dev/null -U > /dev/null 2>&1 &
-	on B tcpdump -i vB -w /dev/null -U > /dev/null 2>&1 &
-	on B tcpdump -i wg0 -w /dev/null -U > /dev/null 2>&1 &
+	on A tcpdump -Z root -i wg0 -w /dev/null -U > /dev/null 2>&1 &
+	on B tcpdump -Z root -i vB -w /dev/null -U > /dev/null 2>&1 &
+	on B tcpdump -Z root -i wg0 -w /dev/null -U > /dev/null 2>&1 &
 	pings A 10.77.0.2
 	sleep 0.5
 	transfer A B 10.77.0.2 --back fd77::1 --bytes 524288 --udp 100
+	equal "$(jobs -pr | wc -l)" 3 "sniffers still at work"
 }
 test_case "X7 V5 byte-exact while packets are cloned by sniffers" t_sniffed
 
