@@ -8,18 +8,6 @@
 
 #include "aead.h"
 
-#ifndef WG_AEAD_BEHIND
-/* Before the functions were told how much room there is behind a text. */
-#define WG_AEAD_BEHIND 16
-#define wg_aead_seal(text, len, room, nonce, key) \
-	((void)(room), wg_aead_seal(text, len, nonce, key))
-#define wg_aead_open_folded(plain, text, len, room, nonce, key) \
-	((void)(room), wg_aead_open_folded(plain, text, len, nonce, key))
-#define WG_AEAD_TAG_MAY_CHANGE 1
-#else
-#define WG_AEAD_TAG_MAY_CHANGE 0
-#endif
-
 /* The longest text that is tested. */
 #define LONGEST 66000
 /* Room ahead of and behind a text, with a pattern that shows what was written. */

@@ -134,6 +134,7 @@ bool test_packet_train(const struct sample *sample, u8 *buffer)
 	memcpy(buffer + 2 * message_len, buffer, message_len);
 	for (i = 0; i < 4; i++) {
 		struct sk_buff *train, *opened;
+		struct wg_train at;
 		bool same = true;
 
 		/* The third time the second one is forged. */
@@ -142,9 +143,12 @@ bool test_packet_train(const struct sample *sample, u8 *buffer)
 		buffer[2 * message_len - 1] ^= i == 2;
 		if (!train)
 			return wrong(len, "no memory");
+		wg_train_begin(train, &at);
 		for (j = 0; j < 3 && same; j++) {
-			opened = wg_skb_open_at(train, j * message_len, message_len, HEADER,
-						sample->nonce, sample->key);
+			local_bh_disable();
+			opened = wg_train_open(train, &at, j * message_len, message_len, HEADER,
+					       sample->nonce, sample->key);
+			local_bh_enable();
 			if (i == 2 && j == 1)
 				same = !opened;
 			else
