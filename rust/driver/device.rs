@@ -83,26 +83,13 @@ pub(crate) struct Device {
     /// Where transmission goes on that has used up its turn in softirq.
     pub(crate) crypt: work::Queue,
     /// Why packets were dropped, and how many.
-    counters: Counters<STATS>,
+    pub(crate) counters: Counters<STATS>,
 }
 
 impl Device {
     /// Takes the configuration lock. Process context.
     pub(crate) fn lock(&self) -> MutexGuard<'_, Config> {
         self.config.lock()
-    }
-
-    /// Counts one event of kind `stat`. Any context.
-    #[inline]
-    pub(crate) fn count(&self, stat: Stat) {
-        self.count_many(stat, 1);
-    }
-
-    /// Counts `n` events of kind `stat`. Any context.
-    #[inline]
-    pub(crate) fn count_many(&self, stat: Stat, n: usize) {
-        self.counters
-            .add(stat.index(), u64::try_from(n).unwrap_or(0));
     }
 
     /// Whether the interface is up. Any context; may be stale by the time it is used.
@@ -175,11 +162,11 @@ impl Device {
         self.running.store(0, Relaxed);
         // First what makes sessions: no message comes in any more, and none is being processed.
         drop(self.port.replace(None));
-        self.handshakes.purge();
+        self.purge_handshakes();
         self.kex.flush();
         for entry in config.peers() {
             let peer = &entry.peer;
-            self.netdev.tx_dropped(peer.purge_staged());
+            self.netdev.tx_dropped(peer.purge_staged(Stat::TxPurged));
             peer.stop_timers();
             Peer::forget_sessions(peer);
             peer.allow_initiation_now();

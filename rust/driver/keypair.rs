@@ -12,7 +12,8 @@ use wg_kapi::{
     log,
     new_spinlock_bh,
     shared::Shared,
-    sync::SpinLockBh, //
+    sync::SpinLockBh,
+    trace, //
 };
 use wg_proto::{
     keypairs::rules,
@@ -80,7 +81,14 @@ impl Keypair {
             GFP_KERNEL,
         )?;
         log::keypair_created(&peer.device().netdev, number, peer.number());
+        keypair.trace(trace::Key::Created);
         Ok(keypair)
+    }
+
+    /// Tells of a change, by number.
+    pub(crate) fn trace(&self, what: trace::Key) {
+        let peer = self.peer();
+        trace::key(&peer.device().netdev, peer.number(), self.life.number, what);
     }
 
     /// Whose keypair it is.
@@ -197,6 +205,8 @@ struct Life {
 impl Drop for Life {
     fn drop(&mut self) {
         let peer = &self.peer;
-        log::keypair_destroyed(&peer.device().netdev, self.number, peer.number());
+        let netdev = &peer.device().netdev;
+        log::keypair_destroyed(netdev, self.number, peer.number());
+        trace::key(netdev, peer.number(), self.number, trace::Key::Destroyed);
     }
 }

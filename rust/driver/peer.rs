@@ -21,6 +21,7 @@ use wg_kapi::{
     skb::SkBuff,
     sync::{new_mutex, Mutex, SpinLockBh},
     timer::Timer,
+    trace,
     udp::{self, UdpPort},
     work::Work, //
 };
@@ -204,7 +205,7 @@ impl Peer {
         this.free_keypairs(retired);
         Self::forget_handshake(this);
         this.routes.reset();
-        this.purge_staged()
+        this.purge_staged(Stat::TxPurged)
     }
 
     /// Whether an initiation asked for now would only be held back.
@@ -237,7 +238,7 @@ impl Peer {
             .insert(keypair.local().0, keypair.clone(), GFP_KERNEL)
             .is_err()
         {
-            self.device().count(Stat::NoMemory);
+            self.count(Stat::NoMemory);
             return false;
         }
         let mut slots = self.slots.lock();
@@ -268,6 +269,7 @@ impl Peer {
         self.publish_current(&slots);
         drop(slots);
         self.free_keypairs(retired);
+        keypair.trace(trace::Key::Confirmed);
         true
     }
 
@@ -276,6 +278,7 @@ impl Peer {
         let slots = self.slots.lock();
         for keypair in [slots.current(), slots.next()].into_iter().flatten() {
             keypair.stop_sending();
+            keypair.trace(trace::Key::Expired);
         }
     }
 
@@ -325,6 +328,11 @@ impl Peer {
         drop(known);
         self.has_endpoint.store(1, Relaxed);
         self.routes.reset();
+        self.trace_endpoint(trace::EndpointChange::Moved, endpoint);
+    }
+
+    fn trace_endpoint(&self, what: trace::EndpointChange, endpoint: &Endpoint) {
+        trace::endpoint(&self.device().netdev, self.number(), what, endpoint);
     }
 
     /// Sets where to send to, as configured; the source address is chosen anew.
@@ -332,12 +340,17 @@ impl Peer {
         *self.endpoint.lock() = *endpoint;
         self.has_endpoint.store(1, Relaxed);
         self.routes.reset();
+        self.trace_endpoint(trace::EndpointChange::Configured, endpoint);
     }
 
     /// Forgets the source address and routes: the kernel chooses anew (contract E5).
     pub(crate) fn forget_source(&self) {
-        self.endpoint.lock().clear_source();
+        let mut known = self.endpoint.lock();
+        known.clear_source();
+        let endpoint = *known;
+        drop(known);
         self.routes.reset();
+        self.trace_endpoint(trace::EndpointChange::SourceForgotten, &endpoint);
     }
 
     /// Sends one message to `endpoint`, which is what [`Peer::endpoint`] said.
@@ -347,7 +360,7 @@ impl Peer {
         endpoint: &Endpoint,
         skb: SkBuff,
         ds: u8,
-    ) -> Result {
+    ) -> Result<(), (Error, SkBuff)> {
         let device = self.device();
         let sent = udp::send(
             port,
@@ -394,6 +407,13 @@ impl Peer {
             .saturating_mul(1_000_000_000)
             .saturating_add(i64::from(nanoseconds));
         self.last_handshake.store(stamp, Relaxed);
+        self.count(Stat::HandshakeCompleted);
+        trace::handshake(
+            &self.device().netdev,
+            self.number(),
+            trace::Handshake::Completed,
+            &self.endpoint(),
+        );
     }
 
     /// When the last handshake was completed: seconds and nanoseconds since 1970, zeros for never.

@@ -27,7 +27,7 @@ use crate::{
     handshake,
     keypair::Keypair,
     peer::Peer,
-    stats::Stat,
+    stats::{release, Stat, NO_PEER},
     tx, //
 };
 
@@ -49,6 +49,9 @@ pub(crate) fn receive(device: ArcBorrow<'_, Device>, chain: SkbChain) {
     }
 }
 
+/// What a refused message is to be counted as, and the number of its peer.
+type Refused = (Stat, u64);
+
 /// What a batch of datagrams has come to so far.
 struct Reception<'g> {
     device: &'g Device,
@@ -64,19 +67,34 @@ impl<'g> Reception<'g> {
     /// Takes one datagram, or a train of them.
     fn take(&mut self, mut skb: SkBuff) {
         let Some(outer) = skb.udp_payload() else {
-            return self.device.count(Stat::RxMalformed);
+            return self.device.discard(skb, Stat::RxOuterHeader, NO_PEER);
         };
         let Some(size) = skb.train_size() else {
             return self.single(skb, &outer);
         };
         self.device.count(Stat::RxTrains);
+        let mut refused = None;
+        let mut accepted = false;
+        let mut cars: usize = 0;
         let mut offset: usize = 0;
         while let Some(rest) = skb.len().checked_sub(offset).filter(|rest| *rest != 0) {
             let len = rest.min(size.get());
-            self.car(&mut skb, offset, len, &outer);
+            match self.car(&mut skb, offset, len, &outer) {
+                Ok(()) => accepted = true,
+                Err((stat, peer)) => {
+                    self.device.count_peer(stat, 1, peer);
+                    refused = Some(stat);
+                }
+            }
+            cars = cars.saturating_add(1);
             offset = offset.saturating_add(len);
         }
-        skb.consume();
+        self.device.count_many(Stat::RxTrainMessages, cars);
+        match refused {
+            // A packet that nothing came of is a drop.
+            Some(stat) if !accepted => release(skb, stat),
+            _ => skb.consume(),
+        }
     }
 
     /// A datagram that came alone.
@@ -84,41 +102,60 @@ impl<'g> Reception<'g> {
         let len = skb.len();
         match skb.header().and_then(|head| kind(head, len)) {
             Some(Kind::Data(header)) => {
-                let Some(keypair) = self.keypair(header.receiver()) else {
-                    return;
+                let keypair = match self.keypair(header.receiver()) {
+                    Ok(keypair) => keypair,
+                    Err((stat, peer)) => return self.device.discard(skb, stat, peer),
                 };
                 let counter = header.counter().0;
                 if skb.open(DataHeader::LEN, counter, keypair.receiving_key()) {
                     self.opened(skb, len, counter, outer);
                 } else {
-                    self.device.count(Stat::RxDecrypt);
+                    let peer = keypair.peer().number();
+                    self.device.discard(skb, Stat::RxDecrypt, peer);
                 }
             }
             Some(Kind::Handshake) => self.handshake(skb, outer),
-            None => self.malformed(outer),
+            None => {
+                log::invalid_message(&self.device.netdev, &outer.from);
+                self.device.discard(skb, Stat::RxMalformed, NO_PEER);
+            }
         }
     }
 
     /// The datagram that is `len` bytes of a train from `offset` on.
-    fn car(&mut self, train: &mut SkBuff, offset: usize, len: usize, outer: &Outer) {
+    ///
+    /// # Errors
+    ///
+    /// What it is to be counted as, if it did not become a packet of its own.
+    fn car(
+        &mut self,
+        train: &mut SkBuff,
+        offset: usize,
+        len: usize,
+        outer: &Outer,
+    ) -> Result<(), Refused> {
         match train.read_at(offset).and_then(|head| kind(&head, len)) {
             Some(Kind::Data(header)) => {
-                let Some(keypair) = self.keypair(header.receiver()) else {
-                    return;
-                };
+                let keypair = self.keypair(header.receiver())?;
                 let counter = header.counter().0;
                 let key = keypair.receiving_key();
-                match train.open_at(offset, len, DataHeader::LEN, counter, key) {
-                    Some(skb) => self.opened(skb, len, counter, outer),
-                    None => self.device.count(Stat::RxDecrypt),
-                }
+                let skb = train
+                    .open_at(offset, len, DataHeader::LEN, counter, key)
+                    .ok_or((Stat::RxDecrypt, keypair.peer().number()))?;
+                self.opened(skb, len, counter, outer);
             }
-            Some(Kind::Handshake) => match train.extract(offset, len) {
-                Some(skb) => self.handshake(skb, outer),
-                None => self.device.count(Stat::NoMemory),
-            },
-            None => self.malformed(outer),
+            Some(Kind::Handshake) => {
+                let skb = train
+                    .extract(offset, len)
+                    .ok_or((Stat::NoMemory, NO_PEER))?;
+                self.handshake(skb, outer);
+            }
+            None => {
+                log::invalid_message(&self.device.netdev, &outer.from);
+                return Err((Stat::RxMalformed, NO_PEER));
+            }
         }
+        Ok(())
     }
 
     fn handshake(&mut self, skb: SkBuff, outer: &Outer) {
@@ -126,13 +163,8 @@ impl<'g> Reception<'g> {
         self.handshakes = true;
     }
 
-    fn malformed(&self, outer: &Outer) {
-        log::invalid_message(&self.device.netdev, &outer.from);
-        self.device.count(Stat::RxMalformed);
-    }
-
     /// The keypair that we call `index`, if it may still receive. Ends the run of another.
-    fn keypair(&mut self, index: Index) -> Option<SharedRef<'g, Keypair>> {
+    fn keypair(&mut self, index: Index) -> Result<SharedRef<'g, Keypair>, Refused> {
         let device = self.device;
         if self
             .run
@@ -144,15 +176,14 @@ impl<'g> Reception<'g> {
             }
             match device.keypairs.get(&index.0, self.guard) {
                 Some(keypair) => self.run = Some(Run::new(keypair)),
-                None => device.count(Stat::RxNoKeypair),
+                None => return Err((Stat::RxNoKeypair, NO_PEER)),
             }
         }
-        let run = self.run.as_ref()?;
+        let run = self.run.as_ref().ok_or((Stat::RxNoKeypair, NO_PEER))?;
         if !run.may_receive {
-            device.count(Stat::RxExpired);
-            return None;
+            return Err((Stat::RxExpired, run.keypair.peer().number()));
         }
-        Some(run.keypair)
+        Ok(run.keypair)
     }
 
     /// A message of `len` bytes of the current run was authentic; `skb` is what was in it.
@@ -165,7 +196,7 @@ impl<'g> Reception<'g> {
         let peer = keypair.peer();
         if keypair.accept(counter).is_err() {
             log::invalid_nonce(&device.netdev, peer.number(), counter);
-            return device.count(Stat::RxReplay);
+            return device.discard(skb, Stat::RxReplay, peer.number());
         }
         if run
             .endpoint
@@ -179,14 +210,13 @@ impl<'g> Reception<'g> {
             confirm(keypair);
         }
         if skb.len() == 0 {
-            device.count(Stat::RxKeepalive);
             log::received_keepalive(&device.netdev, peer.number(), &outer.from);
             run.account(len);
-            return;
+            return device.discard(skb, Stat::RxKeepalive, peer.number());
         }
         run.data = true;
-        if !prepare(device, peer, &mut skb, outer, self.guard) {
-            return;
+        if let Err(stat) = prepare(device, peer, &mut skb, outer, self.guard) {
+            return device.discard(skb, stat, peer.number());
         }
         skb.ecn_decapsulate(outer.ds);
         run.account(len);
@@ -246,6 +276,13 @@ impl<'g> Run<'g> {
         if self.messages != 0 {
             peer.received_bytes(self.bytes);
             device.netdev.tstats_rx(self.messages, self.bytes);
+            if self.messages > 1 {
+                device.count(Stat::RxBatches);
+                device.count_many(
+                    Stat::RxBatchMessages,
+                    usize::try_from(self.messages).unwrap_or(0),
+                );
+            }
         }
         peer.timer_event(if self.data {
             Event::DataReceived
@@ -274,30 +311,31 @@ fn confirm(keypair: SharedRef<'_, Keypair>) {
     }
 }
 
-/// Makes a plaintext a packet of this interface, if its source may come from `peer`.
+/// Makes a plaintext a packet of this interface, if its source may come from `peer`; else says why
+/// not.
 fn prepare(
     device: &Device,
     peer: &Peer,
     skb: &mut SkBuff,
     outer: &Outer,
     guard: &rcu::Guard,
-) -> bool {
+) -> Result<(), Stat> {
     let length = skb.len();
     let packet = match inner_packet(skb.plaintext_prefix(), length) {
         Ok(packet) => packet,
         Err(error) => {
-            match error {
+            return Err(match error {
                 InnerError::NotIp => {
                     log::received_not_ip(&device.netdev, peer.number(), &outer.from);
                     device.netdev.rx_frame_error();
+                    Stat::RxNotIp
                 }
                 InnerError::Length => {
                     log::received_bad_length(&device.netdev, peer.number(), &outer.from);
                     device.netdev.rx_length_error();
+                    Stat::RxLength
                 }
-            }
-            device.count(Stat::RxNotIp);
-            return false;
+            });
         }
     };
     let allowed = device
@@ -307,16 +345,11 @@ fn prepare(
     if !allowed {
         log::received_bad_source(&device.netdev, peer.number(), &outer.from);
         device.netdev.rx_frame_error();
-        device.count(Stat::RxSource);
-        return false;
+        return Err(Stat::RxSource);
     }
     let inner = match packet.version {
         Version::V4 => Inner::V4,
         Version::V6 => Inner::V6,
     };
-    let made = skb.set_inner(inner, packet.len);
-    if made.is_err() {
-        device.count(Stat::RxNotIp);
-    }
-    made.is_ok()
+    skb.set_inner(inner, packet.len).map_err(|_| Stat::RxLength)
 }

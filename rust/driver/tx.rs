@@ -36,7 +36,7 @@ use crate::{
     handshake,
     keypair::Keypair,
     peer::Peer,
-    stats::Stat, //
+    stats::{Stat, NO_PEER}, //
 };
 
 /// Packets that may wait while the queue is being worked on. More than [`MAX_STAGED_PACKETS`], as
@@ -100,8 +100,9 @@ impl TxQueue {
         (taken, messages)
     }
 
-    /// Drops the oldest packets until at most `limit` messages are left; says how many went.
-    fn trim(&mut self, limit: usize) -> usize {
+    /// Takes the oldest packets until at most `limit` messages are left; says how many those were.
+    fn trim(&mut self, limit: usize) -> (SkbChain, usize) {
+        let mut trimmed = SkbChain::new();
         let before = self.messages;
         while self.messages > limit {
             let Some(packet) = self.packets.pop_front() else {
@@ -109,8 +110,9 @@ impl TxQueue {
                 break;
             };
             self.messages = self.messages.saturating_sub(messages_of(&packet));
+            trimmed.push_back(packet);
         }
-        before.saturating_sub(self.messages)
+        (trimmed, before.saturating_sub(self.messages))
     }
 }
 
@@ -137,18 +139,19 @@ fn note(packet: &mut SkBuff, mtu: u32, messages: u16) {
 pub(crate) fn xmit(device: &Device, mut skb: SkBuff) -> Result {
     let Some(ip) = skb.ip_header() else {
         log::tx_not_ip(&device.netdev);
-        return Err(refuse(device, Stat::TxNotIp, errno::EPROTONOSUPPORT()));
+        return Err(refuse(device, skb, Stat::TxNotIp, errno::EPROTONOSUPPORT()));
     };
     let guard = rcu::read_lock();
     let Some(peer) = device.allowed_ips.lookup(ip.destination, &guard) else {
         icmp::host_unreachable(&mut skb, &device.netdev);
         log::tx_no_peer(&device.netdev);
-        return Err(refuse(device, Stat::TxNoPeer, errno::ENOKEY()));
+        return Err(refuse(device, skb, Stat::TxNoPeer, errno::ENOKEY()));
     };
     if !peer.has_endpoint() {
         icmp::host_unreachable(&mut skb, &device.netdev);
         log::tx_no_endpoint(&device.netdev);
-        return Err(refuse(device, Stat::TxNoEndpoint, errno::EDESTADDRREQ()));
+        let error = errno::EDESTADDRREQ();
+        return Err(refuse(device, skb, Stat::TxNoEndpoint, error));
     }
     let mtu = skb.route_mtu(&device.netdev);
     skb.drop_dst();
@@ -160,6 +163,7 @@ pub(crate) fn xmit(device: &Device, mut skb: SkBuff) -> Result {
     let chain = match gso {
         // Stays whole until it is encrypted.
         Some(gso) => {
+            device.count(Stat::TxGso);
             note(&mut skb, mtu, gso.segments);
             transmit(peer, skb.into(), usize::from(gso.segments), false);
             return Ok(());
@@ -170,18 +174,21 @@ pub(crate) fn xmit(device: &Device, mut skb: SkBuff) -> Result {
         Ok(mut chain) => {
             chain.for_each_mut(|packet| note(packet, mtu, 1));
             let messages = chain.len();
+            if messages > 1 {
+                device.count(Stat::TxGsoSegmented);
+            }
             transmit(peer, chain, messages, false);
             Ok(())
         }
         Err((error, mut skb)) => {
             icmp::host_unreachable(&mut skb, &device.netdev);
-            Err(refuse(device, Stat::TxSegment, error))
+            Err(refuse(device, skb, Stat::TxSegment, error))
         }
     }
 }
 
-fn refuse(device: &Device, why: Stat, error: Error) -> Error {
-    device.count(why);
+fn refuse(device: &Device, skb: SkBuff, why: Stat, error: Error) -> Error {
+    device.discard(skb, why, NO_PEER);
     device.netdev.tx_error();
     error
 }
@@ -195,14 +202,15 @@ fn transmit(peer: SharedRef<'_, Peer>, mut packets: SkbChain, messages: usize, a
     } else {
         MAX_STAGED_PACKETS
     };
-    let dropped = queue.trim(limit);
+    let (trimmed, dropped) = queue.trim(limit);
     queue.push(&mut packets, messages);
     queue.again |= again;
     let driven = core::mem::replace(&mut queue.driven, true);
     drop(queue);
     if dropped != 0 {
         peer.device().netdev.tx_dropped(dropped);
-        peer.device().count_many(Stat::TxStaged, dropped);
+        peer.device()
+            .discard_all(trimmed, Stat::TxStaged, dropped, peer.number());
     }
     if !driven {
         with_bh_disabled(|| drive(peer));
@@ -224,9 +232,10 @@ pub(crate) fn send_keepalive(peer: SharedRef<'_, Peer>) {
                 note(&mut skb, mtu, 1);
                 chain.push_back(skb);
                 let device = peer.device();
+                device.count(Stat::TxKeepalive);
                 log::sending_keepalive(&device.netdev, peer.number(), &peer.endpoint());
             }
-            Err(_) => peer.device().count(Stat::NoMemory),
+            Err(_) => peer.count(Stat::NoMemory),
         }
     }
     let messages = chain.len();
@@ -247,7 +256,14 @@ fn drive(peer: SharedRef<'_, Peer>) {
         };
         let guard = rcu::read_lock();
         match reserve(&peer, messages, &guard) {
-            Some((keypair, first)) => send_batch(&peer, &keypair, first, batch),
+            Some((keypair, first)) => {
+                if messages > 1 {
+                    let device = peer.device();
+                    device.count(Stat::TxBatches);
+                    device.count_many(Stat::TxBatchMessages, messages);
+                }
+                send_batch(&peer, &keypair, first, batch);
+            }
             None => {
                 // Nobody's socket waits for a handshake.
                 batch.for_each_mut(SkBuff::orphan);
@@ -261,6 +277,12 @@ fn drive(peer: SharedRef<'_, Peer>) {
                 }
                 queue.driven = false;
                 drop(queue);
+                if peer.is_dead() {
+                    // Removal may have looked before these were back.
+                    peer.device()
+                        .netdev
+                        .tx_dropped(peer.purge_staged(Stat::TxPurged));
+                }
                 handshake::request(peer);
                 return;
             }
@@ -271,18 +293,23 @@ fn drive(peer: SharedRef<'_, Peer>) {
     }
     match peer.get() {
         Some(owner) => {
+            peer.count(Stat::TxQueued);
             peer.transmit.queue(&peer.device().crypt, owner);
         }
         // The peer is going away and its queue with it.
-        None => peer.tx.lock().driven = false,
+        None => {
+            peer.tx.lock().driven = false;
+            peer.purge_staged(Stat::TxPurged);
+        }
     }
 }
 
 impl Peer {
-    /// Drops the packets that wait and returns how many there were.
-    pub(crate) fn purge_staged(&self) -> usize {
-        let dropped = self.tx.lock().trim(0);
-        self.device().count_many(Stat::TxStaged, dropped);
+    /// Drops the packets that wait, counted as `why`, and returns how many there were.
+    pub(crate) fn purge_staged(&self, why: Stat) -> usize {
+        let (trimmed, dropped) = self.tx.lock().trim(0);
+        self.device()
+            .discard_all(trimmed, why, dropped, self.number());
         dropped
     }
 }
@@ -319,9 +346,9 @@ fn send_batch(peer: &Peer, keypair: &Keypair, first: u64, batch: SkbChain) {
     let device = peer.device();
     if peer.is_dead() {
         let messages = batch
-            .into_iter()
-            .fold(0, |sum: usize, skb| sum.saturating_add(messages_of(&skb)));
-        return device.count_many(Stat::TxStaged, messages);
+            .iter()
+            .fold(0, |sum: usize, skb| sum.saturating_add(messages_of(skb)));
+        return device.discard_all(batch, Stat::TxPurged, messages, peer.number());
     }
     let mut sealed = SkbChain::new();
     let mut has_data = false;
@@ -332,11 +359,11 @@ fn send_batch(peer: &Peer, keypair: &Keypair, first: u64, batch: SkbChain) {
         next = next.saturating_add(u64::try_from(messages).unwrap_or(0));
         let has_packet = skb.len() != 0;
         match seal(device, keypair, skb, counter) {
-            Some(mut messages) => {
+            Ok(mut messages) => {
                 has_data |= has_packet;
                 sealed.append(&mut messages);
             }
-            None => device.count_many(Stat::TxSeal, messages),
+            Err(skb) => device.discard_all(skb.into(), Stat::TxSeal, messages, peer.number()),
         }
     }
     if sealed.is_empty() {
@@ -351,8 +378,14 @@ fn send_batch(peer: &Peer, keypair: &Keypair, first: u64, batch: SkbChain) {
     }
 }
 
-/// Encrypts one packet: the messages of its segments, with counters from `counter` on.
-fn seal(device: &Device, keypair: &Keypair, mut skb: SkBuff, counter: u64) -> Option<SkbChain> {
+/// Encrypts one packet: the messages of its segments, with counters from `counter` on. Gives it
+/// back if that fails.
+fn seal(
+    device: &Device,
+    keypair: &Keypair,
+    mut skb: SkBuff,
+    counter: u64,
+) -> Result<SkbChain, SkBuff> {
     let header = DataHeader::new(keypair.remote(), Counter(counter));
     let mut cb = skb.cb();
     let mtu = usize::try_from(cb.mtu).unwrap_or(0);
@@ -360,21 +393,26 @@ fn seal(device: &Device, keypair: &Keypair, mut skb: SkBuff, counter: u64) -> Op
     let key = keypair.sending_key();
     if messages_of(&skb) > 1 {
         // Counters were reserved for as many as there were then.
-        let gso = skb
+        let Some(gso) = skb
             .gso(&device.netdev)
-            .filter(|gso| usize::from(gso.segments) == messages_of(&skb))?;
+            .filter(|gso| usize::from(gso.segments) == messages_of(&skb))
+        else {
+            return Err(skb);
+        };
         let (full, last) = (padded_len(gso.full, mtu), padded_len(gso.last, mtu));
         let mut messages = skb
             .seal_gso(&device.netdev, header.as_bytes(), full, last, counter, key)
-            .ok()?;
+            .map_err(|(_, skb)| skb)?;
         messages.for_each_mut(|message| message.set_cb(cb));
-        return Some(messages);
+        return Ok(messages);
     }
     let length = skb.len();
     let padding = padded_len(length, mtu).saturating_sub(length);
-    skb.seal(header.as_bytes(), padding, counter, key).ok()?;
+    if skb.seal(header.as_bytes(), padding, counter, key).is_err() {
+        return Err(skb);
+    }
     skb.set_cb(cb);
-    Some(skb.into())
+    Ok(skb.into())
 }
 
 /// Sends finished messages to the endpoint of `peer`; says whether any was sent.
@@ -383,7 +421,8 @@ pub(crate) fn send_messages(peer: &Peer, messages: SkbChain) -> bool {
     let guard = rcu::read_lock();
     let Some(port) = device.port.load(&guard) else {
         for skb in messages {
-            device.count_many(Stat::TxSend, skb.messages());
+            let count = skb.messages();
+            device.discard_all(skb.into(), Stat::TxNoSocket, count, peer.number());
         }
         return false;
     };
@@ -404,11 +443,25 @@ pub(crate) fn send_messages(peer: &Peer, messages: SkbChain) -> bool {
                     device.count_many(Stat::TxTrainMessages, count);
                 }
             }
-            Err(_) => {
+            Err((error, skb)) => {
                 log::no_route(&device.netdev, peer.number(), &endpoint);
-                device.count_many(Stat::TxSend, count);
+                let why = unsent(error);
+                device.discard_all(skb.into(), why, count, peer.number());
             }
         }
     }
     sent
+}
+
+/// What a message counts as that UDP did not take.
+pub(crate) fn unsent(error: Error) -> Stat {
+    if error == ENOMEM {
+        Stat::NoMemory
+    } else if error == EMSGSIZE {
+        Stat::TxTooLong
+    } else if error == errno::ENONET() {
+        Stat::TxNoSocket
+    } else {
+        Stat::TxNoRoute
+    }
 }

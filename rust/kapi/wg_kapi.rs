@@ -31,5 +31,6 @@ pub mod skb;
 pub mod sync;
 pub mod table;
 pub mod timer;
+pub mod trace;
 pub mod udp;
 pub mod work;

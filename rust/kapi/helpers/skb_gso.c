@@ -241,7 +241,8 @@ int wg_skb_seal_gso(struct sk_buff *skb, struct net_device *dev, const u8 *heade
 	}
 	local_bh_enable();
 	if (unlikely(left)) {
-		kfree_skb_list(list);
+		/* The packet is still there: its owner drops that. */
+		kfree_skb_list_reason(list, SKB_CONSUMED);
 		return -ENOMEM;
 	}
 	wg_gso_move_owner(skb, outer);
