@@ -35,6 +35,7 @@ use crate::{
     handshake::Handshakes,
     identity::Identity,
     keypair::Keypair,
+    netlink::notify::Events,
     peer::Peer,
     rx,
     stats::{Stat, STATS},
@@ -82,6 +83,9 @@ pub(crate) struct Device {
     pub(crate) kex: work::Queue,
     /// Where transmission goes on that has used up its turn in softirq.
     pub(crate) crypt: work::Queue,
+    /// What happened to peers and has to be told.
+    #[pin]
+    pub(crate) events: Events,
     /// Why packets were dropped, and how many.
     pub(crate) counters: Counters<STATS>,
 }
@@ -205,6 +209,7 @@ impl netdev::Driver for Device {
                 handshakes <- Handshakes::new(),
                 kex,
                 crypt,
+                events <- Events::new(),
                 counters: Counters::new()?,
                 netdev,
             }),
@@ -249,6 +254,7 @@ impl netdev::Driver for Device {
             this.crypt.flush();
             this.kex.flush();
         }
+        this.events.stop();
         // Peers hold the device and are freed by RCU callbacks. The last reference to the device
         // must not go there, in softirq: it destroys work queues.
         while this.live_peers.load(Relaxed) > 0 {

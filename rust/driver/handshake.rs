@@ -35,6 +35,7 @@ use wg_proto::{
 use crate::{
     crypto::{self, KernelCrypto, KernelRng},
     device::Device,
+    netlink::event,
     peer::Peer,
     stats::{Stat, NO_PEER}, //
 };
@@ -72,6 +73,7 @@ impl Peer {
     /// Sets the preshared key of later handshakes. Process context.
     pub(crate) fn set_preshared_key(&self, key: PresharedKey) {
         self.handshake.lock().noise.set_preshared_key(key);
+        self.notify(event::CHANGED);
     }
 
     /// From now on handshakes are under the identity with this number. Process context.

@@ -39,6 +39,7 @@ use crate::{
     device::Device,
     handshake::{PeerHandshake, SendInitiation},
     keypair::Keypair,
+    netlink::{event, notify::Pending},
     stats::Stat,
     timers::{PeerTimers, TimerExpired, WipeKeys},
     tx::{self, ContinueTransmit, TxQueue}, //
@@ -91,6 +92,8 @@ pub(crate) struct Peer {
     pub(crate) wipe: Work<Shared<Peer>, WipeKeys>,
     #[pin]
     pub(crate) transmit: Work<Shared<Peer>, ContinueTransmit>,
+    /// What happened to it and is not told yet.
+    pub(crate) events: Pending,
     /// Bytes received and sent.
     traffic: Counters<2>,
     /// When the last handshake was completed: nanoseconds since 1970, 0 for never.
@@ -153,6 +156,7 @@ impl Peer {
                 initiate <- Work::new(),
                 wipe <- Work::new(),
                 transmit <- Work::new(),
+                events: Pending::new(),
                 traffic: Counters::new()?,
                 last_handshake: Atomic::new(0),
                 life: Life::new(device),
@@ -329,6 +333,7 @@ impl Peer {
         self.has_endpoint.store(1, Relaxed);
         self.routes.reset();
         self.trace_endpoint(trace::EndpointChange::Moved, endpoint);
+        self.notify(event::ENDPOINT);
     }
 
     fn trace_endpoint(&self, what: trace::EndpointChange, endpoint: &Endpoint) {
@@ -341,6 +346,7 @@ impl Peer {
         self.has_endpoint.store(1, Relaxed);
         self.routes.reset();
         self.trace_endpoint(trace::EndpointChange::Configured, endpoint);
+        self.notify(event::CHANGED);
     }
 
     /// Forgets the source address and routes: the kernel chooses anew (contract E5).
@@ -408,6 +414,7 @@ impl Peer {
             .saturating_add(i64::from(nanoseconds));
         self.last_handshake.store(stamp, Relaxed);
         self.count(Stat::HandshakeCompleted);
+        self.notify(event::HANDSHAKE);
         trace::handshake(
             &self.device().netdev,
             self.number(),
@@ -431,6 +438,9 @@ impl Peer {
     /// Sets the interval of persistent keepalives; sends one at once if they were off (N15).
     pub(crate) fn set_keepalive(this: SharedRef<'_, Self>, seconds: u16) {
         let before = this.keepalive.xchg(i32::from(seconds), Relaxed);
+        if before != i32::from(seconds) {
+            this.notify(event::CHANGED);
+        }
         if before == 0 && seconds != 0 && this.device().is_running() {
             tx::send_keepalive(this);
         }

@@ -19,6 +19,7 @@ use wg_proto::timers::{Event, Initiate, Timers};
 use crate::{
     crypto,
     handshake,
+    netlink::event,
     peer::Peer,
     stats::Stat,
     tx, //
@@ -135,6 +136,7 @@ impl TimerHandler<Peer> for TimerExpired {
 fn gave_up(peer: &Peer) {
     let (netdev, number, endpoint) = (&peer.device().netdev, peer.number(), peer.endpoint());
     peer.count(Stat::HandshakeGivenUp);
+    peer.notify(event::GIVEN_UP);
     log::handshake_gave_up(netdev, number, &endpoint);
     trace::timer(netdev, number, trace::Timer::GiveUp, 0);
     trace::handshake(netdev, number, trace::Handshake::GivenUp, &endpoint);
@@ -164,6 +166,7 @@ impl WorkHandler<Shared<Peer>> for WipeKeys {
     fn run(peer: Shared<Peer>) {
         let netdev = &peer.device().netdev;
         peer.count(Stat::KeysWiped);
+        peer.notify(event::WIPED);
         log::zeroing_keys(netdev, peer.number(), &peer.endpoint());
         trace::key(netdev, peer.number(), 0, trace::Key::Wiped);
         Peer::forget_sessions(&peer);

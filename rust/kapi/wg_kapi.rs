@@ -11,6 +11,7 @@ mod bindings;
 pub mod chain;
 pub mod clock;
 pub mod crypto;
+pub mod delayed;
 pub mod dst_cache;
 pub mod endpoint;
 pub mod errno;
