@@ -50,7 +50,10 @@ mod tests {
         let counters = super::parse("NIC statistics:\n     tx_drop_staged: 7\n     rx_trains: 0\n");
         assert_eq!(
             counters,
-            [("tx_drop_staged".to_owned(), 7), ("rx_trains".to_owned(), 0)]
+            [
+                ("tx_drop_staged".to_owned(), 7),
+                ("rx_trains".to_owned(), 0)
+            ]
         );
     }
 }

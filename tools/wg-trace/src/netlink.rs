@@ -113,9 +113,9 @@ impl Lister {
     /// A socket for lists.
     pub fn new() -> Result<Self, Failure> {
         let mut socket = NlSocketHandle::connect(NlFamily::Generic, None, &[])?;
-        let family = socket
-            .resolve_genl_family(FAMILY)
-            .map_err(|error| format!("no netlink family {FAMILY}; is the module loaded? ({error})"))?;
+        let family = socket.resolve_genl_family(FAMILY).map_err(|error| {
+            format!("no netlink family {FAMILY}; is the module loaded? ({error})")
+        })?;
         Ok(Self { socket, family })
     }
 
