@@ -76,7 +76,7 @@ demo:
 shell:
 	@qemu/demo.sh --shell
 
-.PHONY: test test-host test-vm test-netns test-twovm test-smoke test-arm64-smoke fuzz
+.PHONY: test test-host test-vm test-netns test-twovm test-smoke test-arm64-smoke test-operator fuzz
 test:
 	@qemu/test.sh all
 # TARGET=s390x: on a big-endian machine, emulated.
@@ -94,6 +94,13 @@ fuzz:
 	@qemu/test.sh fuzz
 test-twovm:
 	@qemu/twovm.sh
+test-operator:
+	@qemu/test.sh operator
+
+# wg-trace; its path is on the last line.
+.PHONY: tools
+tools:
+	@qemu/tools.sh
 
 # Both drivers side by side; ROWS="bulk rtt" for some of it.
 .PHONY: bench
@@ -117,6 +124,8 @@ help:
 	@echo "  make test-smoke      the demo's steps with less data, counted; KERNEL= ARCH="
 	@echo "  make test-arm64-smoke    the same on arm64"
 	@echo "  make test-twovm      two guests, ours and the C driver; SUITE=\"data loss\" ONLY=REGEX NIGHTLY=1"
+	@echo "  make test-operator   events by the kernel's netlink client, and wg-trace, in a guest"
+	@echo "  make tools           wg-trace, built in the Debian 13 root"
 	@echo "  ... KERNEL=debug     on a debug kernel: KASAN, lockdep, kmemleak (builds it first)"
 	@echo "  make fmt fmt-check clippy    Rust formatting and lints"
 	@echo "  make bench           our driver beside the C driver; ROWS=\"bulk rtt small\" MODULE=ours|PATH"

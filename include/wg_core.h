@@ -46,6 +46,9 @@ struct workqueue_struct *wg_queue_alloc(const char *prefix, const struct net_dev
 void wg_queue_flush(struct workqueue_struct *queue);
 void wg_work_init(struct work_struct *work, void (*run)(struct work_struct *work));
 bool wg_work_queue(struct workqueue_struct *queue, struct work_struct *work);
+void wg_delayed_init(struct delayed_work *work, void (*run)(struct work_struct *work));
+bool wg_delayed_queue(struct delayed_work *work, u64 after);
+bool wg_delayed_cancel_sync(struct delayed_work *work);
 bool wg_work_queue_on(u32 cpu, struct workqueue_struct *queue, struct work_struct *work);
 
 /* helpers/timer.c: `after` is in nanoseconds, rounded up to jiffies */

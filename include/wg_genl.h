@@ -15,11 +15,14 @@
 struct wg_genl_family {
 	struct genl_family family;
 	struct genl_split_ops ops[2];
+	struct genl_multicast_group group;
 };
 
 /* What a family is made of. All pointers must outlive the registration. */
 struct wg_genl_desc {
 	const char *name;
+	/* Of those who hear of events; needs CAP_NET_ADMIN. */
+	const char *group;
 	const struct nla_policy *dump_policy;
 	const struct nla_policy *do_policy;
 	int (*start)(struct netlink_callback *cb);
@@ -61,6 +64,11 @@ void wg_genl_message_generation(struct netlink_callback *cb, void *header, u32 g
 int wg_genl_message_end(struct sk_buff *skb, void *header);
 void wg_genl_message_cancel(struct sk_buff *skb, void *header);
 bool wg_genl_message_is_empty(const struct sk_buff *skb, const void *header);
+
+bool wg_genl_has_listeners(const struct net_device *dev);
+struct sk_buff *wg_genl_event_start(u8 cmd, void **header);
+void wg_genl_event_send(struct net *net, struct sk_buff *skb, void *header);
+void wg_genl_event_drop(struct sk_buff *skb);
 
 int wg_nla_put(struct sk_buff *skb, u16 kind, const void *data, u32 len);
 int wg_nla_put_u64(struct sk_buff *skb, u16 kind, u64 value);

@@ -15,6 +15,7 @@
 #include "wg_netdev.h"
 #include "wg_skb.h"
 #include "wg_table.h"
+#include "wg_trace.h"
 #include "wg_udp.h"
 
 #endif

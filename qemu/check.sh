@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # check.sh [NAME...]: what a change must satisfy besides its tests. Checks:
-# spdx unsafe shell contract preflight fmt clippy panic. The last line is "N passed, N failed".
+# spdx unsafe shell contract preflight counters man fmt clippy panic. The last line is "N passed, N failed".
 
 set -euo pipefail
 # shellcheck source=qemu/lib.sh
@@ -77,6 +77,15 @@ check_preflight() {
 	return "$bad"
 }
 
+# The documentation lists the counters of the code, and their drop reasons.
+check_counters() {
+	"$WG_QEMU/root.sh" python3 scripts/counters.py
+}
+
+check_man() {
+	"$WG_QEMU/root.sh" "$("$WG_QEMU/image.sh" mandoc)/mandoc" -Tlint -Wwarning man/*.[0-9]
+}
+
 check_fmt() {
 	local files=()
 	mapfile -t files < <(tracked '*.rs')
@@ -86,7 +95,8 @@ check_fmt() {
 check_clippy() {
 	"$WG_QEMU/build.sh" CLIPPY=1 &&
 		"$WG_QEMU/root.sh" env CARGO_TARGET_DIR="$WG_TREE/build/cargo" CUSTOM_LIBFUZZER_PATH=/libFuzzer.a \
-			cargo clippy --workspace --all-targets --all-features --locked -- -D warnings
+			cargo clippy --workspace --all-targets --all-features --locked -- -D warnings &&
+		"$WG_QEMU/tools.sh" check
 }
 
 # A panic in the kernel takes the machine down: the module must not even refer
@@ -102,7 +112,7 @@ check_panic() {
 }
 
 names=("$@")
-((${#names[@]})) || names=(spdx unsafe shell contract preflight fmt clippy panic)
+((${#names[@]})) || names=(spdx unsafe shell contract preflight counters man fmt clippy panic)
 passed=0 failed=0
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# test.sh host|be|fuzz|vm|netns|smoke|all: run the tests; the last line is "N passed, N failed".
+# test.sh host|be|fuzz|vm|netns|operator|smoke|all: run the tests; the last line is "N passed, N failed".
 #
 #   host   cargo test of the workspace, inside the toolchain root
 #   be     cargo test of wg_proto on a big-endian machine (s390x), emulated
@@ -14,7 +14,9 @@
 #   netns  the kernel's own test, straight from its source package
 #   smoke  the demo's steps with less data, to see that another machine or
 #          kernel works at all: ARCH=arm64 KERNEL=7.3 make test-smoke
-#   all    host, fuzz and vm
+#   operator   what an operator uses, with the kernel's own netlink client and
+#          our wg-trace in the guest
+#   all    host, fuzz, vm and operator
 #
 # KERNEL=debug takes the debug kernel: everything is much slower there.
 
@@ -147,6 +149,19 @@ smoke() {
 	guest "smoke test" --run "guest/demo.sh --smoke"
 }
 
+operator() {
+	local tools ynl
+	ynl=$("$WG_QEMU/image.sh" ynl)
+	tools=$("$WG_QEMU/tools.sh") || {
+		add 0 0 1 "building the tools"
+		return 0
+	}
+	guest "operator's tests" --add "$ynl:/wg/ynl" \
+		--add "$WG_TREE/Documentation/netlink/specs/wireguard.yaml:/wg/ynl/wireguard.yaml" \
+		--add "$tools/wg-trace:/wg/bin/wg-trace" \
+		--run "YNL=/wg/ynl WG_TRACE=/wg/bin/wg-trace TEST_SLOWNESS=$slowness guest/run-tests.sh events wg_trace"
+}
+
 mkdir -p "$WG_TREE/build"
 nightly=()
 [[ ${NIGHTLY:-} != 1 ]] || nightly=(--nightly)
@@ -163,13 +178,15 @@ vm)
 	;;
 netns) netns ;;
 smoke) smoke ;;
+operator) operator ;;
 all)
 	host
 	fuzz
 	vm
 	ran ${nightly[@]+"${nightly[@]}"} --results "$WG_TREE/build/host.tap" "$WG_TREE/build/guest.tap"
+	operator
 	;;
-*) die "test.sh host|be|fuzz|vm|netns|smoke|all" ;;
+*) die "test.sh host|be|fuzz|vm|netns|operator|smoke|all" ;;
 esac
 printf '%d passed, %d failed\n' "$passed" "$failed"
 ((failed == 0))

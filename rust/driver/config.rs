@@ -23,6 +23,7 @@ use crate::{
     allowed_ips::{AllowedIp, PeerRoutes, Routes},
     device::Device,
     identity::Identity,
+    netlink::{event, notify},
     peer::Peer,
     tx, //
 };
@@ -121,6 +122,7 @@ impl Device {
             return Err(error);
         }
         config.peer_count = config.peer_count.saturating_add(1);
+        peer.notify(event::ADDED);
         Ok(peer)
     }
 
@@ -131,6 +133,7 @@ impl Device {
         };
         config.peer_count = config.peer_count.saturating_sub(1);
         self.retire(peer);
+        notify::removed(self, core::iter::once(&**peer));
         // Where memory is short the tables keep prefixes of a peer that is dead, which the data
         // path takes for absent; they go with the next change or with the interface.
         let _ = config.routes.remove_all(peer, &mut entry.routes);
@@ -147,6 +150,7 @@ impl Device {
         for entry in peers.values() {
             self.retire(&entry.peer);
         }
+        notify::removed(self, peers.values().map(|entry| &*entry.peer));
     }
 
     fn retire(&self, peer: &Shared<Peer>) {
@@ -167,10 +171,12 @@ impl Device {
         if let Some(before) = before {
             if let Some(entry) = config.peers.get_mut(&before.peer) {
                 entry.routes.forget(before.sequence);
+                entry.peer.notify(event::ALLOWED_IPS);
             }
         }
         if let Some(entry) = config.peers.get_mut(&peer.number()) {
             entry.routes.add(room, sequence, ip);
+            entry.peer.notify(event::ALLOWED_IPS);
         }
         Ok(())
     }
@@ -184,6 +190,7 @@ impl Device {
         if let Some(sequence) = config.routes.remove(peer, &ip)? {
             if let Some(entry) = config.peers.get_mut(&peer.number()) {
                 entry.routes.forget(sequence);
+                entry.peer.notify(event::ALLOWED_IPS);
             }
         }
         Ok(())
@@ -197,7 +204,10 @@ impl Device {
     pub(crate) fn disallow_all_ips(config: &mut Config, peer: &Shared<Peer>) -> Result {
         let Config { peers, routes, .. } = config;
         match peers.get_mut(&peer.number()) {
-            Some(entry) => routes.remove_all(peer, &mut entry.routes),
+            Some(entry) => {
+                entry.peer.notify(event::ALLOWED_IPS);
+                routes.remove_all(peer, &mut entry.routes)
+            }
             None => Ok(()),
         }
     }

@@ -35,6 +35,7 @@ use crate::{
     handshake::Handshakes,
     identity::Identity,
     keypair::Keypair,
+    netlink::notify::Events,
     peer::Peer,
     rx,
     stats::{Stat, STATS},
@@ -86,27 +87,17 @@ pub(crate) struct Device {
     pub(crate) spread: work::Queue,
     /// Peers whose data goes there at the moment.
     pub(crate) diverted: Atomic<i32>,
+    /// What happened to peers and has to be told.
+    #[pin]
+    pub(crate) events: Events,
     /// Why packets were dropped, and how many.
-    counters: Counters<STATS>,
+    pub(crate) counters: Counters<STATS>,
 }
 
 impl Device {
     /// Takes the configuration lock. Process context.
     pub(crate) fn lock(&self) -> MutexGuard<'_, Config> {
         self.config.lock()
-    }
-
-    /// Counts one event of kind `stat`. Any context.
-    #[inline]
-    pub(crate) fn count(&self, stat: Stat) {
-        self.count_many(stat, 1);
-    }
-
-    /// Counts `n` events of kind `stat`. Any context.
-    #[inline]
-    pub(crate) fn count_many(&self, stat: Stat, n: usize) {
-        self.counters
-            .add(stat.index(), u64::try_from(n).unwrap_or(0));
     }
 
     /// Whether the interface is up. Any context; may be stale by the time it is used.
@@ -179,12 +170,12 @@ impl Device {
         self.running.store(0, Relaxed);
         // First what makes sessions: no message comes in any more, and none is being processed.
         drop(self.port.replace(None));
-        self.handshakes.purge();
+        self.purge_handshakes();
         self.spread.flush();
         self.kex.flush();
         for entry in config.peers() {
             let peer = &entry.peer;
-            self.netdev.tx_dropped(peer.purge_staged());
+            self.netdev.tx_dropped(peer.purge_staged(Stat::TxPurged));
             peer.stop_timers();
             Peer::forget_sessions(peer);
             peer.allow_initiation_now();
@@ -231,6 +222,7 @@ impl netdev::Driver for Device {
                 crypt,
                 spread,
                 diverted: Atomic::new(0),
+                events <- Events::new(),
                 counters: Counters::new()?,
                 netdev,
             }),
@@ -276,6 +268,7 @@ impl netdev::Driver for Device {
             this.crypt.flush();
             this.kex.flush();
         }
+        this.events.stop();
         // Peers hold the device and are freed by RCU callbacks. The last reference to the device
         // must not go there, in softirq: it destroys work queues.
         while this.live_peers.load(Relaxed) > 0 {

@@ -35,8 +35,9 @@ use wg_proto::{
 use crate::{
     crypto::{self, KernelCrypto, KernelRng},
     device::Device,
+    netlink::event,
     peer::Peer,
-    stats::Stat, //
+    stats::{Stat, NO_PEER}, //
 };
 
 pub(crate) use send::{request, request_again, SendInitiation};
@@ -72,6 +73,7 @@ impl Peer {
     /// Sets the preshared key of later handshakes. Process context.
     pub(crate) fn set_preshared_key(&self, key: PresharedKey) {
         self.handshake.lock().noise.set_preshared_key(key);
+        self.notify(event::CHANGED);
     }
 
     /// From now on handshakes are under the identity with this number. Process context.
@@ -138,11 +140,6 @@ impl Handshakes {
         })
     }
 
-    /// Drops all messages that wait.
-    pub(crate) fn purge(&self) {
-        drop(core::mem::replace(&mut *self.queue.lock(), SkbChain::new()));
-    }
-
     fn next(&self) -> Option<(SkBuff, usize)> {
         let mut queue = self.queue.lock();
         let waiting = queue.len();
@@ -151,17 +148,24 @@ impl Handshakes {
 }
 
 impl Device {
+    /// Drops all handshake messages that wait.
+    pub(crate) fn purge_handshakes(&self) {
+        let waiting = core::mem::replace(&mut *self.handshakes.queue.lock(), SkbChain::new());
+        let n = waiting.len();
+        self.discard_all(waiting, Stat::RxDown, n, NO_PEER);
+    }
+
     /// Takes a handshake message from the network. Softirq.
     pub(crate) fn queue_handshake(&self, mut skb: SkBuff, outer: &Outer) {
         if !random::is_ready() {
-            return self.count(Stat::RxNoRandomness);
+            return self.discard(skb, Stat::RxNoRandomness, NO_PEER);
         }
         skb.note_sender(&outer.from);
         let mut queue = self.handshakes.queue.lock();
         if queue.len() >= MAX_QUEUED_HANDSHAKES {
             drop(queue);
             log::handshake_dropped(&self.netdev, &outer.from);
-            return self.count(Stat::RxHandshakeQueue);
+            return self.discard(skb, Stat::RxHandshakeQueue, NO_PEER);
         }
         queue.push_back(skb);
     }

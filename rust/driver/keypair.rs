@@ -13,7 +13,9 @@ use wg_kapi::{
     log,
     new_spinlock_bh,
     shared::Shared,
-    sync::SpinLockBh, //
+    skb::SkBuff,
+    sync::SpinLockBh,
+    trace, //
 };
 use wg_proto::{
     keypairs::{rules, SendCounter},
@@ -77,7 +79,14 @@ impl Keypair {
             GFP_KERNEL,
         )?;
         log::keypair_created(&peer.device().netdev, number, peer.number());
+        keypair.trace(trace::Key::Created);
         Ok(keypair)
+    }
+
+    /// Tells of a change, by number.
+    pub(crate) fn trace(&self, what: trace::Key) {
+        let peer = self.peer();
+        trace::key(&peer.device().netdev, peer.number(), self.life.number, what);
     }
 
     /// Whose keypair it is.
@@ -159,20 +168,21 @@ impl Keypair {
 
     /// Notes the counters of authenticated messages, which are in their `cb`, and keeps those that
     /// may be accepted; calls `rejected` for each of the others.
-    pub(crate) fn accept(&self, opened: &mut SkbChain, mut rejected: impl FnMut(u64)) {
+    pub(crate) fn accept(&self, opened: &mut SkbChain, mut rejected: impl FnMut(SkBuff)) {
         let mut window = self.window.lock();
         let usable = rules::may_receive(window.next(), Duration::ZERO).is_ok();
         if usable && consecutive(opened).is_some_and(|(first, n)| window.accept_run(first, n)) {
             return;
         }
-        opened.retain_mut(|skb| {
-            let counter = skb.cb().nonce;
-            let accepted = usable && window.check_and_update(counter).is_ok();
-            if !accepted {
-                rejected(counter);
+        let mut accepted = SkbChain::new();
+        while let Some(skb) = opened.pop_front() {
+            if usable && window.check_and_update(skb.cb().nonce).is_ok() {
+                accepted.push_back(skb);
+            } else {
+                rejected(skb);
             }
-            accepted
-        });
+        }
+        *opened = accepted;
     }
 
     fn age(&self, now: Instant) -> Duration {
@@ -203,6 +213,8 @@ struct Life {
 impl Drop for Life {
     fn drop(&mut self) {
         let peer = &self.peer;
-        log::keypair_destroyed(&peer.device().netdev, self.number, peer.number());
+        let netdev = &peer.device().netdev;
+        log::keypair_destroyed(netdev, self.number, peer.number());
+        trace::key(netdev, peer.number(), self.number, trace::Key::Destroyed);
     }
 }

@@ -4,9 +4,10 @@
 //!
 //! `GET_DEVICE` lists an interface ([`get`]), `SET_DEVICE` changes one ([`set`]). Both hold RTNL
 //! and the interface's configuration lock, in this order, for one whole request or one message of a
-//! list.
+//! list. What happens to peers is told by [`notify`].
 
 mod get;
+pub(crate) mod notify;
 mod policy;
 mod set;
 
@@ -24,15 +25,20 @@ use wg_kapi::{
 
 use crate::device::Device;
 
+pub(crate) use policy::event;
+
 /// The family.
 pub(crate) struct WireGuardFamily;
 
 /// `enum wg_cmd`.
 const GET_DEVICE: u8 = 0;
 const SET_DEVICE: u8 = 1;
+/// Ours, behind those: events of peers, to the multicast group.
+const PEER_EVENT: u8 = 2;
 
 impl Family for WireGuardFamily {
     const NAME: &'static CStr = c"wireguard";
+    const GROUP: &'static CStr = c"peers";
     const VERSION: u8 = 1;
     const DUMP_COMMAND: u8 = GET_DEVICE;
     const SET_COMMAND: u8 = SET_DEVICE;

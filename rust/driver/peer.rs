@@ -21,6 +21,7 @@ use wg_kapi::{
     skb::SkBuff,
     sync::{new_mutex, Mutex, SpinLockBh},
     timer::Timer,
+    trace,
     udp::{self, UdpPort},
     work::Work, //
 };
@@ -38,6 +39,7 @@ use crate::{
     device::Device,
     handshake::{PeerHandshake, SendInitiation},
     keypair::Keypair,
+    netlink::{event, notify::Pending},
     rx::{DecryptQueued, RxLoad, RxQueue},
     stats::Stat,
     timers::{PeerTimers, TimerExpired, WipeKeys},
@@ -97,6 +99,8 @@ pub(crate) struct Peer {
     pub(crate) transmit: Work<Shared<Peer>, ContinueTransmit>,
     #[pin]
     pub(crate) decrypt: Work<Shared<Peer>, DecryptQueued>,
+    /// What happened to it and is not told yet.
+    pub(crate) events: Pending,
     /// Bytes received and sent.
     traffic: Counters<2>,
     /// When the last handshake was completed: nanoseconds since 1970, 0 for never.
@@ -162,6 +166,7 @@ impl Peer {
                 wipe <- Work::new(),
                 transmit <- Work::new(),
                 decrypt <- Work::new(),
+                events: Pending::new(),
                 traffic: Counters::new()?,
                 last_handshake: Atomic::new(0),
                 life: Life::new(device),
@@ -214,7 +219,7 @@ impl Peer {
         this.free_keypairs(retired);
         Self::forget_handshake(this);
         this.routes.reset();
-        this.purge_staged()
+        this.purge_staged(Stat::TxPurged)
     }
 
     /// Whether an initiation asked for now would only be held back.
@@ -247,7 +252,7 @@ impl Peer {
             .insert(keypair.local().0, keypair.clone(), GFP_KERNEL)
             .is_err()
         {
-            self.device().count(Stat::NoMemory);
+            self.count(Stat::NoMemory);
             return false;
         }
         let mut slots = self.slots.lock();
@@ -278,6 +283,7 @@ impl Peer {
         self.publish_current(&slots);
         drop(slots);
         self.free_keypairs(retired);
+        keypair.trace(trace::Key::Confirmed);
         true
     }
 
@@ -286,6 +292,7 @@ impl Peer {
         let slots = self.slots.lock();
         for keypair in [slots.current(), slots.next()].into_iter().flatten() {
             keypair.stop_sending();
+            keypair.trace(trace::Key::Expired);
         }
     }
 
@@ -335,6 +342,12 @@ impl Peer {
         drop(known);
         self.has_endpoint.store(1, Relaxed);
         self.routes.reset();
+        self.trace_endpoint(trace::EndpointChange::Moved, endpoint);
+        self.notify(event::ENDPOINT);
+    }
+
+    fn trace_endpoint(&self, what: trace::EndpointChange, endpoint: &Endpoint) {
+        trace::endpoint(&self.device().netdev, self.number(), what, endpoint);
     }
 
     /// Sets where to send to, as configured; the source address is chosen anew.
@@ -342,12 +355,18 @@ impl Peer {
         *self.endpoint.lock() = *endpoint;
         self.has_endpoint.store(1, Relaxed);
         self.routes.reset();
+        self.trace_endpoint(trace::EndpointChange::Configured, endpoint);
+        self.notify(event::CHANGED);
     }
 
     /// Forgets the source address and routes: the kernel chooses anew (contract E5).
     pub(crate) fn forget_source(&self) {
-        self.endpoint.lock().clear_source();
+        let mut known = self.endpoint.lock();
+        known.clear_source();
+        let endpoint = *known;
+        drop(known);
         self.routes.reset();
+        self.trace_endpoint(trace::EndpointChange::SourceForgotten, &endpoint);
     }
 
     /// Sends one message to `endpoint`, which is what [`Peer::endpoint`] said.
@@ -357,7 +376,7 @@ impl Peer {
         endpoint: &Endpoint,
         skb: SkBuff,
         ds: u8,
-    ) -> Result {
+    ) -> Result<(), (Error, SkBuff)> {
         let device = self.device();
         let sent = udp::send(
             port,
@@ -404,6 +423,14 @@ impl Peer {
             .saturating_mul(1_000_000_000)
             .saturating_add(i64::from(nanoseconds));
         self.last_handshake.store(stamp, Relaxed);
+        self.count(Stat::HandshakeCompleted);
+        self.notify(event::HANDSHAKE);
+        trace::handshake(
+            &self.device().netdev,
+            self.number(),
+            trace::Handshake::Completed,
+            &self.endpoint(),
+        );
     }
 
     /// When the last handshake was completed: seconds and nanoseconds since 1970, zeros for never.
@@ -421,6 +448,9 @@ impl Peer {
     /// Sets the interval of persistent keepalives; sends one at once if they were off (N15).
     pub(crate) fn set_keepalive(this: SharedRef<'_, Self>, seconds: u16) {
         let before = this.keepalive.xchg(i32::from(seconds), Relaxed);
+        if before != i32::from(seconds) {
+            this.notify(event::CHANGED);
+        }
         if before == 0 && seconds != 0 && this.device().is_running() {
             tx::send_keepalive(this);
         }

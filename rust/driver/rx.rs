@@ -32,7 +32,7 @@ use crate::{
     device::Device,
     handshake,
     keypair::Keypair,
-    stats::Stat,
+    stats::{release, Stat, NO_PEER},
     tx, //
 };
 
@@ -62,6 +62,9 @@ pub(crate) fn receive(device: ArcBorrow<'_, Device>, mut chain: SkbChain) {
         Reception::of(device, chain);
     }
 }
+
+/// What a refused message is to be counted as, and the number of its peer.
+type Refused = (Stat, u64);
 
 /// What a batch of datagrams has come to so far.
 struct Reception<'g> {
@@ -96,22 +99,37 @@ impl<'g> Reception<'g> {
     /// Takes one datagram, or a train of them.
     fn take(&mut self, mut skb: SkBuff) {
         let Some(outer) = skb.udp_payload() else {
-            return self.device.count(Stat::RxMalformed);
+            return self.device.discard(skb, Stat::RxOuterHeader, NO_PEER);
         };
         let Some(size) = skb.train_size() else {
             return self.single(skb, &outer);
         };
         self.device.count(Stat::RxTrains);
         let watch = Stopwatch::start();
+        let mut refused = None;
+        let mut accepted = false;
+        let mut cars: usize = 0;
         let mut offset: usize = 0;
         let mut train = skb.train();
         while let Some(rest) = train.len().checked_sub(offset).filter(|rest| *rest != 0) {
             let len = rest.min(size.get());
-            self.car(&mut train, offset, len, &outer);
+            match self.car(&mut train, offset, len, &outer) {
+                Ok(()) => accepted = true,
+                Err((stat, peer)) => {
+                    self.device.count_peer(stat, 1, peer);
+                    refused = Some(stat);
+                }
+            }
+            cars = cars.saturating_add(1);
             offset = offset.saturating_add(len);
         }
         self.settle(&outer);
-        skb.consume();
+        self.device.count_many(Stat::RxTrainMessages, cars);
+        match refused {
+            // A packet that nothing came of is a drop.
+            Some(stat) if !accepted => release(skb, stat),
+            _ => skb.consume(),
+        }
         if let Some(run) = &self.run {
             watch.stop(run.keypair.peer());
         }
@@ -122,42 +140,66 @@ impl<'g> Reception<'g> {
         let len = skb.len();
         match skb.header().and_then(|head| kind(head, len)) {
             Some(Kind::Data(header)) => {
-                let Some(keypair) = self.keypair(header.receiver(), outer) else {
-                    return;
+                let keypair = match self.keypair(header.receiver(), outer) {
+                    Ok(keypair) => keypair,
+                    Err((stat, peer)) => return self.device.discard(skb, stat, peer),
                 };
                 let counter = header.counter().0;
                 if skb.open(DataHeader::LEN, counter, keypair.receiving_key()) {
                     self.opened(skb, counter, USED);
                     self.settle(outer);
                 } else {
-                    self.device.count(Stat::RxDecrypt);
+                    let peer = keypair.peer().number();
+                    self.device.discard(skb, Stat::RxDecrypt, peer);
                 }
             }
             Some(Kind::Handshake) => self.handshake(skb, outer),
-            None => self.malformed(outer),
+            None => {
+                log::invalid_message(&self.device.netdev, &outer.from);
+                self.device.discard(skb, Stat::RxMalformed, NO_PEER);
+            }
         }
     }
 
     /// The datagram that is `len` bytes of a train from `offset` on.
-    fn car(&mut self, train: &mut Train<'_>, offset: usize, len: usize, outer: &Outer) {
+    ///
+    /// # Errors
+    ///
+    /// What it is to be counted as, if it did not become a packet of its own.
+    fn car(
+        &mut self,
+        train: &mut Train<'_>,
+        offset: usize,
+        len: usize,
+        outer: &Outer,
+    ) -> Result<(), Refused> {
         match train.read_at(offset).and_then(|head| kind(&head, len)) {
             Some(Kind::Data(header)) => {
-                let Some(keypair) = self.keypair(header.receiver(), outer) else {
-                    return;
-                };
+                let keypair = self.keypair(header.receiver(), outer)?;
                 let counter = header.counter().0;
-                let key = keypair.receiving_key();
-                match train.open_at(offset, len, DataHeader::LEN, counter, key) {
-                    Some(skb) => self.opened(skb, counter, FRESH),
-                    None => self.device.count(Stat::RxDecrypt),
-                }
+                let skb = train
+                    .open_at(
+                        offset,
+                        len,
+                        DataHeader::LEN,
+                        counter,
+                        keypair.receiving_key(),
+                    )
+                    .ok_or((Stat::RxDecrypt, keypair.peer().number()))?;
+                self.opened(skb, counter, FRESH);
             }
-            Some(Kind::Handshake) => match train.extract(offset, len) {
-                Some(skb) => self.handshake(skb, outer),
-                None => self.device.count(Stat::NoMemory),
-            },
-            None => self.malformed(outer),
+            Some(Kind::Handshake) => {
+                let skb = train
+                    .extract(offset, len)
+                    .ok_or((Stat::NoMemory, NO_PEER))?;
+                self.handshake(skb, outer);
+            }
+            None => {
+                log::invalid_message(&self.device.netdev, &outer.from);
+                return Err((Stat::RxMalformed, NO_PEER));
+            }
         }
+        Ok(())
     }
 
     fn handshake(&mut self, skb: SkBuff, outer: &Outer) {
@@ -165,13 +207,12 @@ impl<'g> Reception<'g> {
         self.handshakes = true;
     }
 
-    fn malformed(&self, outer: &Outer) {
-        log::invalid_message(&self.device.netdev, &outer.from);
-        self.device.count(Stat::RxMalformed);
-    }
-
     /// The keypair that we call `index`, if it may still receive. Ends the run of another.
-    fn keypair(&mut self, index: Index, outer: &Outer) -> Option<SharedRef<'g, Keypair>> {
+    fn keypair(
+        &mut self,
+        index: Index,
+        outer: &Outer,
+    ) -> Result<SharedRef<'g, Keypair>, Refused> {
         let device = self.device;
         if self
             .run
@@ -184,15 +225,14 @@ impl<'g> Reception<'g> {
             }
             match device.keypairs.get(&index.0, self.guard) {
                 Some(keypair) => self.run = Some(Run::new(keypair)),
-                None => device.count(Stat::RxNoKeypair),
+                None => return Err((Stat::RxNoKeypair, NO_PEER)),
             }
         }
-        let run = self.run.as_ref()?;
+        let run = self.run.as_ref().ok_or((Stat::RxNoKeypair, NO_PEER))?;
         if !run.may_receive {
-            device.count(Stat::RxExpired);
-            return None;
+            return Err((Stat::RxExpired, run.keypair.peer().number()));
         }
-        Some(run.keypair)
+        Ok(run.keypair)
     }
 
     /// A message of the current run was authentic; `skb` is what was in it.
@@ -220,9 +260,9 @@ impl<'g> Reception<'g> {
         }
         let keypair = run.keypair;
         let peer = keypair.peer();
-        keypair.accept(&mut opened, |counter| {
-            log::invalid_nonce(&device.netdev, peer.number(), counter);
-            device.count(Stat::RxReplay);
+        keypair.accept(&mut opened, |skb| {
+            log::invalid_nonce(&device.netdev, peer.number(), skb.cb().nonce);
+            device.discard(skb, Stat::RxReplay, peer.number());
         });
         if opened.is_empty() {
             return;
@@ -241,15 +281,18 @@ impl<'g> Reception<'g> {
         for mut skb in opened {
             let len = skb.len().saturating_add(DataHeader::LEN + TAG_LEN);
             if skb.len() == 0 {
-                device.count(Stat::RxKeepalive);
                 log::received_keepalive(&device.netdev, peer.number(), &outer.from);
                 run.account(len);
+                device.discard(skb, Stat::RxKeepalive, peer.number());
                 continue;
             }
             run.data = true;
-            if run.prepare(device, &mut skb, outer, self.guard) {
-                run.account(len);
-                self.delivery.push_back(skb);
+            match run.prepare(device, &mut skb, outer, self.guard) {
+                Ok(()) => {
+                    run.account(len);
+                    self.delivery.push_back(skb);
+                }
+                Err(stat) => device.discard(skb, stat, peer.number()),
             }
         }
     }
@@ -304,31 +347,32 @@ impl<'g> Run<'g> {
         self.bytes = self.bytes.saturating_add(u64::try_from(len).unwrap_or(0));
     }
 
-    /// Makes a plaintext a packet of this interface, if its source may come from the peer.
+    /// Makes a plaintext a packet of this interface, if its source may come from the peer; else says
+    /// why not.
     fn prepare(
         &mut self,
         device: &Device,
         skb: &mut SkBuff,
         outer: &Outer,
         guard: &rcu::Guard,
-    ) -> bool {
+    ) -> Result<(), Stat> {
         let peer = self.keypair.peer();
         let length = skb.len();
         let packet = match inner_packet(skb.plaintext_prefix(), length) {
             Ok(packet) => packet,
             Err(error) => {
-                match error {
+                return Err(match error {
                     InnerError::NotIp => {
                         log::received_not_ip(&device.netdev, peer.number(), &outer.from);
                         device.netdev.rx_frame_error();
+                        Stat::RxNotIp
                     }
                     InnerError::Length => {
                         log::received_bad_length(&device.netdev, peer.number(), &outer.from);
                         device.netdev.rx_length_error();
+                        Stat::RxLength
                     }
-                }
-                device.count(Stat::RxNotIp);
-                return false;
+                });
             }
         };
         // Those that come together are mostly of one source.
@@ -337,8 +381,7 @@ impl<'g> Run<'g> {
             if owner.is_none_or(|owner| owner.number() != peer.number()) {
                 log::received_bad_source(&device.netdev, peer.number(), &outer.from);
                 device.netdev.rx_frame_error();
-                device.count(Stat::RxSource);
-                return false;
+                return Err(Stat::RxSource);
             }
             self.source = Some(packet.source);
         }
@@ -347,12 +390,10 @@ impl<'g> Run<'g> {
             Version::V6 => Inner::V6,
         };
         let fresh = skb.cb().flags == FRESH;
-        if skb.set_inner(inner, packet.len, fresh).is_err() {
-            device.count(Stat::RxNotIp);
-            return false;
-        }
+        skb.set_inner(inner, packet.len, fresh)
+            .map_err(|_| Stat::RxLength)?;
         skb.ecn_decapsulate(outer.ds);
-        true
+        Ok(())
     }
 
     /// What has to be done once for all of them.
@@ -365,6 +406,13 @@ impl<'g> Run<'g> {
         if self.messages != 0 {
             peer.received_bytes(self.bytes);
             device.netdev.tstats_rx(self.messages, self.bytes);
+            if self.messages > 1 {
+                device.count(Stat::RxBatches);
+                device.count_many(
+                    Stat::RxBatchMessages,
+                    usize::try_from(self.messages).unwrap_or(0),
+                );
+            }
         }
         peer.timer_event(if self.data {
             Event::DataReceived

@@ -1,9 +1,25 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Counters of an interface: one for every reason to drop something.
+//! Counters of an interface: one for every reason to drop something, and some of what is done.
+//!
+//! This is the one table that ties a counter to the reason that the kernel's drop monitor is told:
+//! [`Device::discard`] takes both from the same row. The kernel has no number left for reasons of
+//! a module's own, so each cause has the closest of the kernel's; the exact one is in the counter
+//! and in the trace point `wireguard:wg_drop`.
+
+use wg_kapi::{
+    chain::SkbChain,
+    skb::{DropReason, SkBuff},
+    trace, //
+};
+
+use crate::{
+    device::Device,
+    peer::Peer, //
+};
 
 macro_rules! stats {
-    ($($(#[$doc:meta])* $variant:ident = $name:literal,)*) => {
+    ($($(#[$doc:meta])* $variant:ident = $name:literal $(=> $reason:ident)?,)*) => {
         /// What is counted.
         #[derive(Clone, Copy, PartialEq, Eq)]
         #[repr(usize)]
@@ -21,71 +37,149 @@ macro_rules! stats {
                     $(Self::$variant => $name,)*
                 }
             }
+
+            /// Why a packet is dropped that is counted here; `None` if it is not dropped.
+            #[inline]
+            pub(crate) const fn reason(self) -> Option<DropReason> {
+                match self {
+                    $(Self::$variant => stats!(@reason $($reason)?),)*
+                }
+            }
         }
     };
+    (@reason) => { None };
+    (@reason $reason:ident) => { Some(DropReason::$reason) };
 }
 
 stats! {
     /// Inner packet that is not IP, or whose header is cut short.
-    TxNotIp = c"tx_drop_not_ip",
+    TxNotIp = c"tx_drop_not_ip" => UnhandledProtocol,
     /// No peer has the destination among its allowed IPs.
-    TxNoPeer = c"tx_drop_no_peer",
+    TxNoPeer = c"tx_drop_no_peer" => NoTarget,
     /// The peer has no endpoint yet.
-    TxNoEndpoint = c"tx_drop_no_endpoint",
+    TxNoEndpoint = c"tx_drop_no_endpoint" => NoTunnelInfo,
     /// A GSO packet could not be cut up.
-    TxSegment = c"tx_drop_segmentation",
-    /// Oldest packets of a full queue, and those that waited for a session in vain.
-    TxStaged = c"tx_drop_staged",
+    TxSegment = c"tx_drop_segmentation" => Segmentation,
+    /// Oldest packets of a full queue.
+    TxStaged = c"tx_drop_staged" => FullQueue,
+    /// Packets that waited for a handshake that was given up.
+    TxGivenUp = c"tx_drop_given_up" => QueuePurged,
+    /// Packets that waited when their peer was removed or the interface went down.
+    TxPurged = c"tx_drop_purged" => QueuePurged,
     /// Encryption failed for want of memory.
-    TxSeal = c"tx_drop_encrypt",
-    /// No socket, no route, or the network below refused.
-    TxSend = c"tx_drop_send",
+    TxSeal = c"tx_drop_encrypt" => NoMemory,
+    /// No socket: the interface is down or its namespace gone, or there is none of this family.
+    TxNoSocket = c"tx_drop_no_socket" => NoSocket,
+    /// No route to the endpoint, or the network below refused.
+    TxNoRoute = c"tx_drop_no_route" => NoRoute,
+    /// A message that no datagram can hold.
+    TxTooLong = c"tx_drop_too_long" => TooLong,
+    /// Datagrams whose outer headers make no sense.
+    RxOuterHeader = c"rx_drop_outer_header" => TruncatedHeader,
     /// Not a WireGuard message: size or type.
-    RxMalformed = c"rx_drop_malformed",
+    RxMalformed = c"rx_drop_malformed" => UnhandledProtocol,
     /// Handshake messages before the random number generator was ready.
-    RxNoRandomness = c"rx_drop_no_randomness",
-    /// Handshake messages while there is no private key, or the interface goes down.
-    RxNoIdentity = c"rx_drop_no_identity",
+    RxNoRandomness = c"rx_drop_no_randomness" => DeviceNotReady,
+    /// Handshake messages while there is no private key.
+    RxNoIdentity = c"rx_drop_no_identity" => DeviceNotReady,
+    /// Handshake messages that waited when the interface went down.
+    RxDown = c"rx_drop_down" => DeviceNotReady,
     /// Handshake messages in excess of the queue.
-    RxHandshakeQueue = c"rx_drop_handshake_queue",
+    RxHandshakeQueue = c"rx_drop_handshake_queue" => FullQueue,
     /// Handshake messages with a wrong mac1.
-    RxMac1 = c"rx_drop_mac1",
+    RxMac1 = c"rx_drop_mac1" => OtherHost,
     /// Handshake messages of a source over its rate, under load.
-    RxRateLimit = c"rx_drop_rate_limit",
-    /// Cookie replies sent instead of an answer, under load.
-    RxCookieSent = c"rx_cookie_sent",
-    /// Initiations that do not decrypt, or of an unknown peer, replayed, or too soon.
-    RxInitiation = c"rx_drop_initiation",
-    /// Responses that answer nothing or do not decrypt.
-    RxResponse = c"rx_drop_response",
-    /// Cookie replies that answer nothing or do not decrypt.
-    RxCookie = c"rx_drop_cookie",
+    RxRateLimit = c"rx_drop_rate_limit" => Backlog,
+    /// Initiations that do not decrypt.
+    RxInitiation = c"rx_drop_initiation" => Integrity,
+    /// Initiations of a peer that is not configured.
+    RxUnknownPeer = c"rx_drop_unknown_peer" => NoSocket,
+    /// Initiations whose time stamp is not greater than the last one.
+    RxInitiationReplay = c"rx_drop_initiation_replay" => OldSequence,
+    /// Initiations less than 20 ms after the last one.
+    RxInitiationFlood = c"rx_drop_initiation_flood" => Backlog,
+    /// Responses that do not decrypt.
+    RxResponse = c"rx_drop_response" => Integrity,
+    /// Responses that answer nothing.
+    RxResponseUnexpected = c"rx_drop_response_unexpected" => NoSocket,
+    /// Cookie replies that do not decrypt.
+    RxCookie = c"rx_drop_cookie" => Integrity,
+    /// Cookie replies that answer nothing.
+    RxCookieUnexpected = c"rx_drop_cookie_unexpected" => NoSocket,
     /// Data for no keypair that we have.
-    RxNoKeypair = c"rx_drop_no_keypair",
+    RxNoKeypair = c"rx_drop_no_keypair" => NoSocket,
     /// Data under a keypair that is too old or used up.
-    RxExpired = c"rx_drop_expired",
+    RxExpired = c"rx_drop_expired" => SocketClosed,
     /// Data that does not authenticate.
-    RxDecrypt = c"rx_drop_decrypt",
+    RxDecrypt = c"rx_drop_decrypt" => Integrity,
     /// Data seen before, or too old for the window to tell.
-    RxReplay = c"rx_drop_replay",
-    /// Inner packet that is not IP or longer than its message.
-    RxNotIp = c"rx_drop_not_ip",
+    RxReplay = c"rx_drop_replay" => OldSequence,
+    /// Inner packet that is not IP.
+    RxNotIp = c"rx_drop_not_ip" => InvalidHeader,
+    /// Inner packet that is longer than its message, or too short for its header.
+    RxLength = c"rx_drop_length" => TooSmall,
     /// Inner source that is not among the allowed IPs of the peer.
-    RxSource = c"rx_drop_source",
+    RxSource = c"rx_drop_source" => SourceNotAllowed,
+    /// Memory was short.
+    NoMemory = c"drop_no_memory" => NoMemory,
+    /// Initiations sent.
+    TxInitiation = c"tx_initiation",
+    /// Of those, the ones that repeat an unanswered one.
+    TxInitiationRetry = c"tx_initiation_retry",
+    /// Initiations that had to wait, as the last handshake message left less than 5 s ago.
+    TxInitiationHeld = c"tx_initiation_held",
+    /// Initiations that could not be made: no private key, or one of low order at the peer.
+    TxInitiationRefused = c"tx_initiation_refused",
+    /// Responses sent.
+    TxResponse = c"tx_response",
+    /// Cookie replies sent instead of an answer, under load.
+    TxCookie = c"tx_cookie",
+    /// Initiations accepted.
+    RxGoodInitiation = c"rx_initiation",
+    /// Responses accepted.
+    RxGoodResponse = c"rx_response",
+    /// Cookie replies accepted.
+    RxGoodCookie = c"rx_cookie",
+    /// Handshakes completed, in either role.
+    HandshakeCompleted = c"handshake_completed",
+    /// Handshakes given up after 20 initiations.
+    HandshakeGivenUp = c"handshake_given_up",
+    /// Handshakes begun because nothing came back.
+    HandshakeSilence = c"handshake_silence",
+    /// Peers whose keys were wiped, as there was no new session for nine minutes.
+    KeysWiped = c"keys_wiped",
+    /// Keepalives sent.
+    TxKeepalive = c"tx_keepalive",
     /// Keepalives received.
     RxKeepalive = c"rx_keepalive",
+    /// Batches of two messages or more that were encrypted together, and the messages in them.
+    TxBatches = c"tx_batches",
+    /// See [`Self::TxBatches`].
+    TxBatchMessages = c"tx_batch_messages",
+    /// Times that transmission went on in the work queue, having used up its turn.
+    TxQueued = c"tx_queued",
+    /// Times that a small packet of a busy peer waited for more of them, to leave together.
+    TxAwaited = c"tx_awaited",
+    /// GSO packets encrypted in one pass.
+    TxGso = c"tx_gso",
+    /// GSO packets that had to be cut up before.
+    TxGsoSegmented = c"tx_gso_segmented",
     /// UDP GSO packets sent, and the messages in them.
     TxTrains = c"tx_trains",
     /// See [`Self::TxTrains`].
     TxTrainMessages = c"tx_train_messages",
-    /// Trains of datagrams received whole.
+    /// Runs of two messages or more under one keypair that came together, and those messages.
+    RxBatches = c"rx_batches",
+    /// See [`Self::RxBatches`].
+    RxBatchMessages = c"rx_batch_messages",
+    /// Trains of datagrams received whole, and the datagrams in them.
     RxTrains = c"rx_trains",
-    /// Datagrams and trains left to a worker, as their peer is busy.
+    /// See [`Self::RxTrains`].
+    RxTrainMessages = c"rx_train_messages",
+    /// Datagrams and trains left to a worker on another CPU, as their peer is busy.
     RxSpread = c"rx_spread",
     /// Messages in excess of what may wait for such a worker.
-    RxQueue = c"rx_drop_queue",
-    /// Memory was short.
-    NoMemory = c"drop_no_memory",
+    RxQueue = c"rx_drop_queue" => FullQueue,
 }
 
 /// How many there are.
@@ -97,5 +191,65 @@ impl Stat {
     #[allow(clippy::as_conversions)] // A fieldless `repr(usize)` enum.
     pub(crate) const fn index(self) -> usize {
         self as usize
+    }
+}
+
+/// No peer is known where something is counted.
+pub(crate) const NO_PEER: u64 = 0;
+
+impl Device {
+    /// Counts one event of kind `stat`. Any context.
+    #[inline]
+    pub(crate) fn count(&self, stat: Stat) {
+        self.count_peer(stat, 1, NO_PEER);
+    }
+
+    /// Counts `n` events of kind `stat`. Any context.
+    #[inline]
+    pub(crate) fn count_many(&self, stat: Stat, n: usize) {
+        self.count_peer(stat, n, NO_PEER);
+    }
+
+    /// Counts `n` events of kind `stat` that concern the peer with the number `peer`. Any context.
+    #[inline]
+    pub(crate) fn count_peer(&self, stat: Stat, n: usize, peer: u64) {
+        let n = u64::try_from(n).unwrap_or(0);
+        if let Some(reason) = stat.reason() {
+            if n != 0 {
+                trace::drop(&self.netdev, peer, stat.name(), reason, n);
+            }
+        }
+        self.counters.add(stat.index(), n);
+    }
+
+    /// Counts a packet and frees it: as dropped, for the reason that belongs to `stat`, or as used
+    /// up if that is no drop. Any context.
+    pub(crate) fn discard(&self, skb: SkBuff, stat: Stat, peer: u64) {
+        self.count_peer(stat, 1, peer);
+        release(skb, stat);
+    }
+
+    /// As [`Self::discard`], for packets that count as `n`.
+    pub(crate) fn discard_all(&self, packets: SkbChain, stat: Stat, n: usize, peer: u64) {
+        self.count_peer(stat, n, peer);
+        for skb in packets {
+            release(skb, stat);
+        }
+    }
+}
+
+impl Peer {
+    /// Counts one event of kind `stat` that concerns this peer. Any context.
+    #[inline]
+    pub(crate) fn count(&self, stat: Stat) {
+        self.device().count_peer(stat, 1, self.number());
+    }
+}
+
+/// Frees a packet that is counted as `stat`.
+pub(crate) fn release(skb: SkBuff, stat: Stat) {
+    match stat.reason() {
+        Some(reason) => skb.drop_with(reason),
+        None => skb.consume(),
     }
 }

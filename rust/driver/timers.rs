@@ -8,8 +8,10 @@
 use core::time::Duration;
 
 use wg_kapi::{
+    log,
     shared::Shared,
     timer::TimerHandler,
+    trace,
     work::WorkHandler, //
 };
 use wg_proto::timers::{Event, Initiate, Timers};
@@ -17,7 +19,9 @@ use wg_proto::timers::{Event, Initiate, Timers};
 use crate::{
     crypto,
     handshake,
+    netlink::event,
     peer::Peer,
+    stats::Stat,
     tx, //
 };
 
@@ -97,35 +101,60 @@ impl TimerHandler<Peer> for TimerExpired {
         }
         let peer_ref = peer.as_shared_ref();
         if actions.purge_staged {
-            log_gave_up(&peer);
-            peer.device().netdev.tx_dropped(peer.purge_staged());
+            gave_up(&peer);
+            peer.device()
+                .netdev
+                .tx_dropped(peer.purge_staged(Stat::TxGivenUp));
         }
         if let Some(why) = actions.initiate {
-            log_initiate(&peer, why);
+            initiates(&peer, why);
             peer.forget_source();
             handshake::request_again(peer_ref);
         }
         if actions.send_keepalive {
+            trace::timer(
+                &peer.device().netdev,
+                peer.number(),
+                trace::Timer::Keepalive,
+                0,
+            );
             tx::send_keepalive(peer_ref);
         }
         if actions.wipe_keys {
+            trace::timer(
+                &peer.device().netdev,
+                peer.number(),
+                trace::Timer::Forget,
+                0,
+            );
             peer.wipe.queue(&peer.device().kex, peer.clone());
         }
     }
 }
 
-fn log_gave_up(peer: &Peer) {
-    wg_kapi::log::handshake_gave_up(&peer.device().netdev, peer.number(), &peer.endpoint());
+/// Tells that a handshake was given up.
+fn gave_up(peer: &Peer) {
+    let (netdev, number, endpoint) = (&peer.device().netdev, peer.number(), peer.endpoint());
+    peer.count(Stat::HandshakeGivenUp);
+    peer.notify(event::GIVEN_UP);
+    log::handshake_gave_up(netdev, number, &endpoint);
+    trace::timer(netdev, number, trace::Timer::GiveUp, 0);
+    trace::handshake(netdev, number, trace::Handshake::GivenUp, &endpoint);
 }
 
-fn log_initiate(peer: &Peer, why: Initiate) {
-    let netdev = &peer.device().netdev;
+/// Tells why an initiation is asked for.
+fn initiates(peer: &Peer, why: Initiate) {
+    let (netdev, number, endpoint) = (&peer.device().netdev, peer.number(), peer.endpoint());
     match why {
         Initiate::Retry { attempt } => {
-            wg_kapi::log::handshake_retry(netdev, peer.number(), &peer.endpoint(), attempt);
+            peer.count(Stat::TxInitiationRetry);
+            log::handshake_retry(netdev, number, &endpoint, attempt);
+            trace::timer(netdev, number, trace::Timer::Retransmit, attempt);
         }
         Initiate::Silence => {
-            wg_kapi::log::stopped_hearing_back(netdev, peer.number(), &peer.endpoint());
+            peer.count(Stat::HandshakeSilence);
+            log::stopped_hearing_back(netdev, number, &endpoint);
+            trace::timer(netdev, number, trace::Timer::Silence, 0);
         }
     }
 }
@@ -135,7 +164,11 @@ pub(crate) struct WipeKeys;
 
 impl WorkHandler<Shared<Peer>> for WipeKeys {
     fn run(peer: Shared<Peer>) {
-        wg_kapi::log::zeroing_keys(&peer.device().netdev, peer.number(), &peer.endpoint());
+        let netdev = &peer.device().netdev;
+        peer.count(Stat::KeysWiped);
+        peer.notify(event::WIPED);
+        log::zeroing_keys(netdev, peer.number(), &peer.endpoint());
+        trace::key(netdev, peer.number(), 0, trace::Key::Wiped);
         Peer::forget_sessions(&peer);
     }
 }

@@ -36,7 +36,7 @@ use crate::{
     handshake,
     keypair::Keypair,
     peer::Peer,
-    stats::Stat, //
+    stats::{Stat, NO_PEER}, //
 };
 
 mod queue;
@@ -62,18 +62,19 @@ const TURN: usize = 4;
 pub(crate) fn xmit(device: &Device, mut skb: SkBuff) -> Result {
     let Some(ip) = skb.ip_header() else {
         log::tx_not_ip(&device.netdev);
-        return Err(refuse(device, Stat::TxNotIp, errno::EPROTONOSUPPORT()));
+        return Err(refuse(device, skb, Stat::TxNotIp, errno::EPROTONOSUPPORT()));
     };
     let guard = rcu::read_lock();
     let Some(peer) = device.allowed_ips.lookup(ip.destination, &guard) else {
         icmp::host_unreachable(&mut skb, &device.netdev);
         log::tx_no_peer(&device.netdev);
-        return Err(refuse(device, Stat::TxNoPeer, errno::ENOKEY()));
+        return Err(refuse(device, skb, Stat::TxNoPeer, errno::ENOKEY()));
     };
     if !peer.has_endpoint() {
         icmp::host_unreachable(&mut skb, &device.netdev);
         log::tx_no_endpoint(&device.netdev);
-        return Err(refuse(device, Stat::TxNoEndpoint, errno::EDESTADDRREQ()));
+        let error = errno::EDESTADDRREQ();
+        return Err(refuse(device, skb, Stat::TxNoEndpoint, error));
     }
     let mtu = skb.route_mtu(&device.netdev);
     let ds = ecn_encapsulate(ip.ds);
@@ -86,6 +87,7 @@ pub(crate) fn xmit(device: &Device, mut skb: SkBuff) -> Result {
     let chain = match gso {
         // Stays whole until it is encrypted.
         Some(gso) => {
+            device.count(Stat::TxGso);
             note(&mut skb, mtu, ds, gso.segments);
             transmit(peer, skb.into(), usize::from(gso.segments), None);
             return Ok(());
@@ -96,19 +98,22 @@ pub(crate) fn xmit(device: &Device, mut skb: SkBuff) -> Result {
         Ok(mut chain) => {
             chain.for_each_mut(|packet| note(packet, mtu, ds, 1));
             let messages = chain.len();
+            if messages > 1 {
+                device.count(Stat::TxGsoSegmented);
+            }
             let now = device.may_send_trains().then(crypto::now);
             transmit(peer, chain, messages, now);
             Ok(())
         }
         Err((error, mut skb)) => {
             icmp::host_unreachable(&mut skb, &device.netdev);
-            Err(refuse(device, Stat::TxSegment, error))
+            Err(refuse(device, skb, Stat::TxSegment, error))
         }
     }
 }
 
-fn refuse(device: &Device, why: Stat, error: Error) -> Error {
-    device.count(why);
+fn refuse(device: &Device, skb: SkBuff, why: Stat, error: Error) -> Error {
+    device.discard(skb, why, NO_PEER);
     device.netdev.tx_error();
     error
 }
@@ -122,13 +127,17 @@ fn transmit(
     now: Option<Instant>,
 ) {
     let (duty, dropped) = peer.tx.lock().add(&mut packets, messages, now);
-    if dropped != 0 {
-        peer.device().netdev.tx_dropped(dropped);
-        peer.device().count_many(Stat::TxStaged, dropped);
+    if let Some((dropped, messages)) = dropped {
+        let device = peer.device();
+        device.netdev.tx_dropped(messages);
+        device.discard_all(dropped, Stat::TxStaged, messages, peer.number());
     }
     match duty {
         Duty::Nothing => {}
-        Duty::Await => await_worker(peer),
+        Duty::Await => {
+            peer.count(Stat::TxAwaited);
+            await_worker(peer);
+        }
         Duty::Drive => with_bh_disabled(|| drive(peer)),
     }
 }
@@ -140,7 +149,10 @@ fn await_worker(peer: SharedRef<'_, Peer>) {
             peer.transmit.queue(&peer.device().crypt, owner);
         }
         // The peer is going away and its queue with it.
-        None => peer.tx.lock().leave(),
+        None => {
+            peer.tx.lock().leave();
+            peer.purge_staged(Stat::TxPurged);
+        }
     }
 }
 
@@ -160,9 +172,10 @@ pub(crate) fn send_keepalive(peer: SharedRef<'_, Peer>) {
                 note(&mut skb, mtu, 0, 1);
                 chain.push_back(skb);
                 let device = peer.device();
+                device.count(Stat::TxKeepalive);
                 log::sending_keepalive(&device.netdev, peer.number(), &peer.endpoint());
             }
-            Err(_) => peer.device().count(Stat::NoMemory),
+            Err(_) => peer.count(Stat::NoMemory),
         }
     }
     let messages = chain.len();
@@ -178,12 +191,25 @@ fn drive(peer: SharedRef<'_, Peer>) {
         };
         let guard = rcu::read_lock();
         match reserve(&peer, messages, &guard) {
-            Some((keypair, first)) => send_batch(&peer, &keypair, first, batch),
+            Some((keypair, first)) => {
+                if messages > 1 {
+                    let device = peer.device();
+                    device.count(Stat::TxBatches);
+                    device.count_many(Stat::TxBatchMessages, messages);
+                }
+                send_batch(&peer, &keypair, first, batch);
+            }
             None => {
                 // Nobody's socket waits for a handshake.
                 batch.for_each_mut(SkBuff::orphan);
                 if peer.tx.lock().put_back(&mut batch, messages) {
                     continue;
+                }
+                if peer.is_dead() {
+                    // Removal may have looked before these were back.
+                    peer.device()
+                        .netdev
+                        .tx_dropped(peer.purge_staged(Stat::TxPurged));
                 }
                 handshake::request(peer);
                 return;
@@ -194,14 +220,16 @@ fn drive(peer: SharedRef<'_, Peer>) {
         }
     }
     peer.tx.lock().hand_over();
+    peer.count(Stat::TxQueued);
     await_worker(peer);
 }
 
 impl Peer {
-    /// Drops the packets that wait and returns how many there were.
-    pub(crate) fn purge_staged(&self) -> usize {
-        let dropped = self.tx.lock().trim(0);
-        self.device().count_many(Stat::TxStaged, dropped);
+    /// Drops the packets that wait, counted as `why`, and returns how many there were.
+    pub(crate) fn purge_staged(&self, why: Stat) -> usize {
+        let (trimmed, dropped) = self.tx.lock().trim(0);
+        self.device()
+            .discard_all(trimmed, why, dropped, self.number());
         dropped
     }
 }
@@ -241,12 +269,13 @@ fn send_batch(peer: &Peer, keypair: &Keypair, first: u64, batch: SkbChain) {
     let device = peer.device();
     if peer.is_dead() {
         let messages = batch
-            .into_iter()
-            .fold(0, |sum: usize, skb| sum.saturating_add(messages_of(&skb)));
-        return device.count_many(Stat::TxStaged, messages);
+            .iter()
+            .fold(0, |sum: usize, skb| sum.saturating_add(messages_of(skb)));
+        return device.discard_all(batch, Stat::TxPurged, messages, peer.number());
     }
     let mut sealed = Sealed {
         device,
+        peer: peer.number(),
         keypair,
         messages: SkbChain::new(),
         has_data: false,
@@ -278,6 +307,8 @@ fn send_batch(peer: &Peer, keypair: &Keypair, first: u64, batch: SkbChain) {
 /// Messages of a batch that are ready to be sent.
 struct Sealed<'a> {
     device: &'a Device,
+    /// The number of the peer.
+    peer: u64,
     keypair: &'a Keypair,
     messages: SkbChain,
     /// Whether there is a packet in one of them.
@@ -291,22 +322,28 @@ impl Sealed<'_> {
     fn add_gso(&mut self, packet: SkBuff) {
         let count = messages_of(&packet);
         match self.seal_gso(packet, count) {
-            Some(mut messages) => {
+            Ok(mut messages) => {
                 self.has_data = true;
                 self.messages.append(&mut messages);
             }
-            None => self.device.count_many(Stat::TxSeal, count),
+            Err(packet) => {
+                let device = self.device;
+                device.discard_all(packet.into(), Stat::TxSeal, count, self.peer);
+            }
         }
         self.used(count);
     }
 
-    fn seal_gso(&self, mut packet: SkBuff, count: usize) -> Option<SkbChain> {
+    fn seal_gso(&self, mut packet: SkBuff, count: usize) -> Result<SkbChain, SkBuff> {
         let cb = packet.cb();
         let mtu = usize::try_from(cb.mtu).unwrap_or(0);
         // Counters were reserved for as many as there were then.
-        let gso = packet
+        let Some(gso) = packet
             .gso(&self.device.netdev)
-            .filter(|gso| usize::from(gso.segments) == count)?;
+            .filter(|gso| usize::from(gso.segments) == count)
+        else {
+            return Err(packet);
+        };
         let mut messages = packet
             .seal_gso(
                 &self.device.netdev,
@@ -316,9 +353,9 @@ impl Sealed<'_> {
                 self.next,
                 self.keypair.sending_key(),
             )
-            .ok()?;
+            .map_err(|(_, packet)| packet)?;
         messages.for_each_mut(|message| message.set_cb(cb));
-        Some(messages)
+        Ok(messages)
     }
 
     /// Encrypts a packet, and with it those behind it in `batch` that can leave together with it:
@@ -373,7 +410,7 @@ impl Sealed<'_> {
                 packet.set_cb(cb);
                 self.messages.push_back(packet);
             }
-            Err(_) => self.device.count(Stat::TxSeal),
+            Err(_) => self.device.discard(packet, Stat::TxSeal, self.peer),
         }
         self.used(1);
     }
@@ -399,7 +436,8 @@ pub(crate) fn send_messages(peer: &Peer, messages: SkbChain) -> bool {
     let guard = rcu::read_lock();
     let Some(port) = device.port.load(&guard) else {
         for skb in messages {
-            device.count_many(Stat::TxSend, skb.messages());
+            let count = skb.messages();
+            device.discard_all(skb.into(), Stat::TxNoSocket, count, peer.number());
         }
         return false;
     };
@@ -420,11 +458,25 @@ pub(crate) fn send_messages(peer: &Peer, messages: SkbChain) -> bool {
                     device.count_many(Stat::TxTrainMessages, count);
                 }
             }
-            Err(_) => {
+            Err((error, skb)) => {
                 log::no_route(&device.netdev, peer.number(), &endpoint);
-                device.count_many(Stat::TxSend, count);
+                let why = unsent(error);
+                device.discard_all(skb.into(), why, count, peer.number());
             }
         }
     }
     sent
+}
+
+/// What a message counts as that UDP did not take.
+pub(crate) fn unsent(error: Error) -> Stat {
+    if error == ENOMEM {
+        Stat::NoMemory
+    } else if error == EMSGSIZE {
+        Stat::TxTooLong
+    } else if error == errno::ENONET() {
+        Stat::TxNoSocket
+    } else {
+        Stat::TxNoRoute
+    }
 }

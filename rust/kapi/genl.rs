@@ -8,6 +8,7 @@
 
 use crate::bindings;
 use crate::net::Net;
+use crate::netdev::NetDevice;
 use crate::nla::{Attr, Entries, Extack};
 use crate::policy::Policy;
 use core::marker::{PhantomData, PhantomPinned};
@@ -17,7 +18,7 @@ use kernel::ffi::{c_int, c_void};
 use kernel::prelude::*;
 use kernel::types::Opaque;
 
-pub use crate::message::{Full, Message, Nest};
+pub use crate::message::{Event, Full, Message, Nest};
 
 /// Whether a dump has more to say after this message.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -36,6 +37,9 @@ pub enum Progress {
 pub trait Family: Sized + 'static {
     /// The family name, at most 15 bytes.
     const NAME: &'static CStr;
+    /// The multicast group of those who hear of events. Joining it needs `CAP_NET_ADMIN` in the user
+    /// namespace that owns the network namespace of the socket.
+    const GROUP: &'static CStr;
     /// The version in the headers of answers.
     const VERSION: u8;
     /// The command that dumps. Without `NLM_F_DUMP` it is refused with `EOPNOTSUPP`.
@@ -158,6 +162,7 @@ impl<F: Family> Registration<F> {
         let (do_policy, do_max) = Policy::raw(F::SET_POLICY);
         let desc = bindings::wg_genl_desc {
             name: F::NAME.as_char_ptr(),
+            group: F::GROUP.as_char_ptr(),
             dump_policy,
             do_policy,
             start: Some(adapter::start::<F>),
@@ -190,6 +195,12 @@ impl<F: Family> PinnedDrop for Registration<F> {
         // SAFETY: By the type invariant the family is registered.
         unsafe { bindings::wg_genl_unregister(self.family.get()) };
     }
+}
+
+/// Whether anybody wants to hear of events of `dev`. Any context. C counterpart: `genl_has_listeners`.
+pub fn has_listeners(dev: &NetDevice) -> bool {
+    // SAFETY: The device is live.
+    unsafe { bindings::wg_genl_has_listeners(dev.as_ptr()) }
 }
 
 /// The C callbacks.

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Writing one message of a generic netlink dump.
+//! Writing one message of a generic netlink dump, or an event.
 //!
 //! C header: [`include/net/netlink.h`](srctree/include/net/netlink.h). Process context, inside the dump
 //! callback. Every `put` either writes the whole attribute or nothing and says [`Full`].
 
 use crate::bindings;
+use crate::net::Net;
 use core::marker::PhantomData;
 use core::ops::{Deref, DerefMut};
 use core::ptr::NonNull;
@@ -28,11 +29,12 @@ impl From<Full> for Error {
 ///
 /// # Invariants
 ///
-/// `skb` and `cb` are the buffer and the state of a running dump callback, valid for `'a`; `header` is
-/// what `genlmsg_put` gave for `skb`, and nothing ahead of it is ever removed.
+/// `skb` is the buffer of a running dump callback, or of an [`Event`], valid for `'a`; `cb` is null for
+/// an event, else the state of that callback, valid for `'a` too; `header` is what `genlmsg_put` gave
+/// for `skb`, and nothing ahead of it is ever removed.
 pub struct Message<'a> {
     skb: NonNull<bindings::sk_buff>,
-    cb: NonNull<bindings::netlink_callback>,
+    cb: *mut bindings::netlink_callback,
     header: NonNull<c_void>,
     _callback: PhantomData<&'a mut ()>,
 }
@@ -57,7 +59,7 @@ impl<'a> Message<'a> {
         // INVARIANT: `header` comes from `genlmsg_put`.
         Ok(Self {
             skb,
-            cb,
+            cb: cb.as_ptr(),
             header: NonNull::new(header).ok_or(code::EMSGSIZE)?,
             _callback: PhantomData,
         })
@@ -79,12 +81,13 @@ impl<'a> Message<'a> {
     /// States which generation of the data this message shows. If it is not the previous message's, user
     /// space is told that the dump is inconsistent (`NLM_F_DUMP_INTR`). 0 means unknown.
     ///
-    /// C counterpart: `genl_dump_check_consistent`.
+    /// Nothing in an event. C counterpart: `genl_dump_check_consistent`.
     pub fn set_generation(&mut self, generation: u32) {
+        if self.cb.is_null() {
+            return;
+        }
         // SAFETY: By the type invariant.
-        unsafe {
-            bindings::wg_genl_message_generation(self.cb.as_ptr(), self.header.as_ptr(), generation)
-        };
+        unsafe { bindings::wg_genl_message_generation(self.cb, self.header.as_ptr(), generation) };
     }
 
     /// Appends an attribute. C counterpart: `nla_put`.
@@ -141,6 +144,62 @@ impl<'a> Message<'a> {
             start: NonNull::new(start).ok_or(Full)?,
             message: self,
         })
+    }
+}
+
+/// A message that nobody asked for, to all who listen. Process context; Drop frees it unsent.
+///
+/// # Invariants
+///
+/// `skb` is a message being written that we own; `header` is what `genlmsg_put` gave for it.
+pub struct Event {
+    skb: NonNull<bindings::sk_buff>,
+    header: NonNull<c_void>,
+}
+
+impl Event {
+    /// An empty event. C counterpart: `genlmsg_new`, `genlmsg_put`.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`, also where no family is registered.
+    pub fn new(command: u8) -> Result<Self> {
+        let mut header = core::ptr::null_mut();
+        // SAFETY: `header` is valid for writes.
+        let skb = unsafe { bindings::wg_genl_event_start(command, &mut header) };
+        // INVARIANT: Just made.
+        Ok(Self {
+            skb: NonNull::new(skb).ok_or(code::ENOMEM)?,
+            header: NonNull::new(header).ok_or(code::ENOMEM)?,
+        })
+    }
+
+    /// Writes attributes.
+    pub fn write<T>(&mut self, write: impl FnOnce(&mut Message<'_>) -> T) -> T {
+        // INVARIANT: The buffer is ours, and borrowed for as long as the message lives.
+        let mut message = core::mem::ManuallyDrop::new(Message {
+            skb: self.skb,
+            cb: core::ptr::null_mut(),
+            header: self.header,
+            _callback: PhantomData,
+        });
+        write(&mut message)
+    }
+
+    /// Sends it to those in `net` who listen. C counterpart: `genlmsg_multicast_netns`.
+    pub fn send(self, net: &Net) {
+        let this = core::mem::ManuallyDrop::new(self);
+        // SAFETY: By the type invariant; the buffer is given away. The namespace is kept.
+        unsafe {
+            bindings::wg_genl_event_send(net.as_ptr(), this.skb.as_ptr(), this.header.as_ptr())
+        };
+    }
+}
+
+impl Drop for Event {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant the buffer is ours.
+        unsafe { bindings::wg_genl_event_drop(self.skb.as_ptr()) };
     }
 }
 

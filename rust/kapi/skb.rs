@@ -213,31 +213,50 @@ impl Drop for SkBuff {
     }
 }
 
-/// Why a packet is dropped, in the words that the kernel's drop monitor has for it.
+/// Why a packet is dropped, in the words that the kernel's drop monitor has for it
+/// (`enum skb_drop_reason`); each is told as it says.
 #[repr(u32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DropReason {
-    /// No reason given.
-    NotSpecified = bindings::wg_drop_reason_WG_DROP_NOT_SPECIFIED,
-    /// A queue is full.
+    /// A queue is full: `FULL_RING`.
     FullQueue = bindings::wg_drop_reason_WG_DROP_FULL_QUEUE,
-    /// Out of memory.
+    /// Out of memory: `NOMEM`.
     NoMemory = bindings::wg_drop_reason_WG_DROP_NO_MEMORY,
-    /// Too short for what it claims to be.
+    /// Too short for what it claims to be: `PKT_TOO_SMALL`.
     TooSmall = bindings::wg_drop_reason_WG_DROP_TOO_SMALL,
-    /// Malformed inner packet.
+    /// Longer than any packet may be: `PKT_TOO_BIG`.
+    TooLong = bindings::wg_drop_reason_WG_DROP_TOO_LONG,
+    /// Malformed inner packet: `IP_INHDR`.
     InvalidHeader = bindings::wg_drop_reason_WG_DROP_INVALID_HEADER,
-    /// Nothing that a tunnel handles.
-    Unhandled = bindings::wg_drop_reason_WG_DROP_UNHANDLED,
-    /// No peer or no session takes it.
-    NoReceiver = bindings::wg_drop_reason_WG_DROP_NO_RECEIVER,
-    /// No way to the endpoint.
+    /// Headers that are not whole: `HDR_TRUNC`.
+    TruncatedHeader = bindings::wg_drop_reason_WG_DROP_TRUNCATED_HEADER,
+    /// Nothing that a tunnel handles: `UNHANDLED_PROTO`.
+    UnhandledProtocol = bindings::wg_drop_reason_WG_DROP_UNHANDLED_PROTOCOL,
+    /// Nobody takes packets for this destination: `NO_TX_TARGET`.
+    NoTarget = bindings::wg_drop_reason_WG_DROP_NO_TARGET,
+    /// The tunnel does not know where its other end is: `TUNNEL_TXINFO`.
+    NoTunnelInfo = bindings::wg_drop_reason_WG_DROP_NO_TUNNEL_INFO,
+    /// A large packet could not be cut up: `SKB_GSO_SEG`.
+    Segmentation = bindings::wg_drop_reason_WG_DROP_SEGMENTATION,
+    /// There is no socket or session of this name: `NO_SOCKET`.
+    NoSocket = bindings::wg_drop_reason_WG_DROP_NO_SOCKET,
+    /// The session is over: `SOCKET_CLOSE`.
+    SocketClosed = bindings::wg_drop_reason_WG_DROP_SOCKET_CLOSED,
+    /// No way to the endpoint: `IP_OUTNOROUTES`.
     NoRoute = bindings::wg_drop_reason_WG_DROP_NO_ROUTE,
-    /// The inner source address is not allowed for the peer.
+    /// Meant for somebody else: `OTHERHOST`.
+    OtherHost = bindings::wg_drop_reason_WG_DROP_OTHER_HOST,
+    /// More than is processed of one source: `CPU_BACKLOG`.
+    Backlog = bindings::wg_drop_reason_WG_DROP_BACKLOG,
+    /// Does not authenticate: `SKB_CSUM`.
+    Integrity = bindings::wg_drop_reason_WG_DROP_INTEGRITY,
+    /// Was here before: `TCP_OLD_SEQUENCE`.
+    OldSequence = bindings::wg_drop_reason_WG_DROP_OLD_SEQUENCE,
+    /// The inner source address is not allowed for the peer: `IP_RPFILTER`.
     SourceNotAllowed = bindings::wg_drop_reason_WG_DROP_SOURCE_NOT_ALLOWED,
-    /// The device is not ready (down or going away).
+    /// The device is not ready (down or going away): `DEV_READY`.
     DeviceNotReady = bindings::wg_drop_reason_WG_DROP_DEVICE_NOT_READY,
-    /// It waited in a queue that was emptied.
+    /// It waited in a queue that was emptied: `QUEUE_PURGE`.
     QueuePurged = bindings::wg_drop_reason_WG_DROP_QUEUE_PURGED,
 }
 

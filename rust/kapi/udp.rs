@@ -142,11 +142,10 @@ impl<T: UdpHandler> Handler<T> {
 }
 
 /// What became of a packet given to [`send`].
-#[derive(Clone, Copy)]
 #[must_use]
 pub struct SendResult {
-    /// Whether it was handed to the IP layer; if not, why.
-    pub result: Result,
+    /// Whether it was handed to the IP layer; if not, why, and the packet.
+    pub result: Result<(), (Error, SkBuff)>,
     /// The local source of the endpoint is of no use any more: the caller should forget it
     /// ([`Endpoint::clear_source`]). The cache is reset already.
     pub source_lost: bool,
@@ -162,7 +161,7 @@ pub struct SendResult {
 /// to another tunnel. C: `ip_route_output_flow`, `udp_tunnel_xmit_skb` and the IPv6 pendants.
 ///
 /// Errors are `ENONET` (no socket of that family), `EDESTADDRREQ` (no endpoint), `EMSGSIZE` (no datagram
-/// is that large), `ENOMEM` and those of the route lookup; the packet is gone in any case.
+/// is that large), `ENOMEM` and those of the route lookup.
 pub fn send(
     port: &UdpPort,
     dev: &NetDevice,
@@ -173,12 +172,12 @@ pub fn send(
     mark: u32,
 ) -> SendResult {
     let mut source_lost = false;
-    // SAFETY: All pointers are valid for the call; the packet is given away.
+    // SAFETY: All pointers are valid for the call; on success the packet is given away.
     let result = to_result(unsafe {
         bindings::wg_udp_send(
             port.ptr.as_ptr(),
             dev.as_ptr(),
-            skb.into_raw(),
+            skb.as_ptr(),
             to.as_raw(),
             cache.map_or(ptr::null_mut(), DstCache::as_ptr),
             ds,
@@ -186,6 +185,13 @@ pub fn send(
             &mut source_lost,
         )
     });
+    let result = match result {
+        Ok(()) => {
+            let _ = skb.into_raw();
+            Ok(())
+        }
+        Err(error) => Err((error, skb)),
+    };
     SendResult {
         result,
         source_lost,

@@ -12,11 +12,12 @@ use wg_kapi::{
     rcu,
     shared::Shared,
     skb::SkBuff,
+    trace,
     udp, //
 };
 use wg_proto::{
-    cookie::MacState,
-    noise::{ReceivedInitiation, Session},
+    cookie::{CookieError, MacState},
+    noise::{HandshakeError, ReceivedInitiation, Session},
     timers::Event,
     wire::{CookieReply, Index, Initiation, Maced, Message, Response}, //
 };
@@ -28,85 +29,107 @@ use crate::{
     identity::Identity,
     keypair::Keypair,
     peer::Peer,
-    stats::Stat,
+    stats::{Stat, NO_PEER},
     tx, //
 };
 
 /// Processes one message; `waiting` is how many there were with it.
 pub(super) fn message(device: &Arc<Device>, mut skb: SkBuff, waiting: usize) {
     let source = skb.noted_sender();
-    let identity = match Identity::of(device) {
-        Some(identity) if device.is_running() => identity,
-        _ => return device.count(Stat::RxNoIdentity),
-    };
-    let Some(bytes) = skb.payload() else {
-        return device.count(Stat::NoMemory);
-    };
-    match Message::parse(bytes) {
-        Ok(Message::Initiation(message)) => {
-            if admit(device, &identity, message, &source, waiting) {
-                initiation(device, &identity, message, &source);
-            }
-        }
-        Ok(Message::Response(message)) => {
-            if admit(device, &identity, message, &source, waiting) {
-                response(device, &identity, message, &source);
-            }
-        }
-        Ok(Message::CookieReply(message)) => cookie_reply(device, message),
-        Ok(Message::Data(_)) | Err(_) => device.count(Stat::RxMalformed),
+    match process(device, &mut skb, &source, waiting) {
+        Ok(()) => skb.consume(),
+        Err((stat, peer)) => device.discard(skb, stat, peer),
     }
 }
 
-/// Whether a message may cost us curve arithmetic (contract C5).
+/// What a refused message is to be counted as, and the number of its peer.
+type Refused = (Stat, u64);
+
+/// Reads a message and does what it asks for.
+fn process(
+    device: &Arc<Device>,
+    skb: &mut SkBuff,
+    source: &Endpoint,
+    waiting: usize,
+) -> Result<(), Refused> {
+    if !device.is_running() {
+        return Err((Stat::RxDown, NO_PEER));
+    }
+    let identity = Identity::of(device).ok_or((Stat::RxNoIdentity, NO_PEER))?;
+    let bytes = skb.payload().ok_or((Stat::NoMemory, NO_PEER))?;
+    match Message::parse(bytes) {
+        Ok(Message::Initiation(message)) => {
+            admit(device, &identity, message, source, waiting)?;
+            respond(device, &identity, message, source).inspect_err(|_| {
+                log::invalid_initiation(&device.netdev, source);
+            })
+        }
+        Ok(Message::Response(message)) => {
+            admit(device, &identity, message, source, waiting)?;
+            complete(device, &identity, message, source).inspect_err(|_| {
+                log::invalid_response(&device.netdev, source);
+            })
+        }
+        Ok(Message::CookieReply(message)) => cookie_reply(device, message, source),
+        Ok(Message::Data(_)) | Err(_) => Err((Stat::RxMalformed, NO_PEER)),
+    }
+}
+
+/// What a handshake message counts as that was refused for `error`.
+fn refusal(error: HandshakeError, other: Stat) -> Stat {
+    match error {
+        HandshakeError::Replay => Stat::RxInitiationReplay,
+        HandshakeError::Flood => Stat::RxInitiationFlood,
+        HandshakeError::WrongPeer => Stat::RxUnknownPeer,
+        HandshakeError::Unexpected => Stat::RxResponseUnexpected,
+        _ => other,
+    }
+}
+
+/// Refuses a message that may not cost us curve arithmetic (contract C5).
 fn admit(
     device: &Arc<Device>,
     identity: &Identity,
     message: &impl Maced,
     source: &Endpoint,
     waiting: usize,
-) -> bool {
+) -> Result<(), Refused> {
     let macs = identity.keys().macs();
     let now = crypto::now();
     let mut guard = device.handshakes.guard.lock();
     if !guard.load.under_load(waiting, now) {
         drop(guard);
         if macs.check_mac1(message, &KernelCrypto) {
-            return true;
+            return Ok(());
         }
         log::invalid_mac(&device.netdev, source);
-        device.count(Stat::RxMac1);
-        return false;
+        return Err((Stat::RxMac1, NO_PEER));
     }
-    let FloodGuard { cookies, .. } = &mut *guard;
-    let Some(address) = socket_address(source) else {
-        device.count(Stat::RxMalformed);
-        return false;
-    };
+    let FloodGuard { cookies, load, .. } = &mut *guard;
+    let address = socket_address(source).ok_or((Stat::RxMalformed, NO_PEER))?;
     match cookies.check(macs, message, &address, now, &mut KernelRng, &KernelCrypto) {
         MacState::InvalidMac => {
             log::invalid_mac(&device.netdev, source);
-            device.count(Stat::RxMac1);
-            false
+            Err((Stat::RxMac1, NO_PEER))
         }
         MacState::ValidMac1 => {
+            load.refused();
             let reply = cookies.reply(macs, message, &address, now, &mut KernelRng, &KernelCrypto);
             drop(guard);
             if let Ok(reply) = reply {
                 log::sending_cookie(&device.netdev, source);
                 reply_to(device, source, reply.as_bytes());
             }
-            false
+            // Answered, if not as the sender wished.
+            Err((Stat::TxCookie, NO_PEER))
         }
         MacState::ValidCookie => {
             // The table is of this interface, so that one that is attacked takes no room from others.
-            let allowed = guard
-                .limiter()
-                .is_some_and(|limiter| limiter.allow(0, address.ip(), now, &KernelCrypto));
-            if !allowed {
-                device.count(Stat::RxRateLimit);
-            }
-            allowed
+            let limiter = guard.limiter().ok_or((Stat::NoMemory, NO_PEER))?;
+            limiter
+                .allow(0, address.ip(), now, &KernelCrypto)
+                .then_some(())
+                .ok_or((Stat::RxRateLimit, NO_PEER))
         }
     }
 }
@@ -119,24 +142,19 @@ fn reply_to(device: &Device, source: &Endpoint, message: &[u8]) {
     if skb.put(message).is_err() {
         return;
     }
-    device.count(Stat::RxCookieSent);
     let guard = rcu::read_lock();
     let Some(port) = device.port.load(&guard) else {
-        return device.count(Stat::TxSend);
+        return device.discard(skb, Stat::TxNoSocket, NO_PEER);
     };
     let mark = device.fwmark();
-    if udp::send(port, &device.netdev, skb, source, None, 0, mark)
-        .result
-        .is_err()
-    {
-        device.count(Stat::TxSend);
-    }
-}
-
-fn initiation(device: &Arc<Device>, identity: &Identity, message: &Initiation, source: &Endpoint) {
-    if respond(device, identity, message, source).is_none() {
-        log::invalid_initiation(&device.netdev, source);
-        device.count(Stat::RxInitiation);
+    match udp::send(port, &device.netdev, skb, source, None, 0, mark).result {
+        Ok(()) => trace::handshake(
+            &device.netdev,
+            NO_PEER,
+            trace::Handshake::CookieSent,
+            source,
+        ),
+        Err((error, skb)) => device.discard(skb, tx::unsent(error), NO_PEER),
     }
 }
 
@@ -146,16 +164,19 @@ fn respond(
     identity: &Identity,
     message: &Initiation,
     source: &Endpoint,
-) -> Option<()> {
-    let opened = ReceivedInitiation::open(message, identity.keys(), &KernelCrypto).ok()?;
-    let peer = device.peer_by_key(opened.remote().as_bytes())?;
+) -> Result<(), Refused> {
+    let opened = ReceivedInitiation::open(message, identity.keys(), &KernelCrypto)
+        .map_err(|_| (Stat::RxInitiation, NO_PEER))?;
+    let peer = device
+        .peer_by_key(opened.remote().as_bytes())
+        .ok_or((Stat::RxUnknownPeer, NO_PEER))?;
     let now = crypto::now();
 
     let mut handshake = peer.handshake.lock();
     if handshake.identity != identity.number() || peer.is_dead() {
-        return None;
+        return Err((Stat::RxUnknownPeer, peer.number()));
     }
-    let index = unused_index(device)?;
+    let index = unused_index(device).ok_or((Stat::NoMemory, peer.number()))?;
     let (mut response, session, replaced) = handshake
         .noise
         .respond(
@@ -166,7 +187,7 @@ fn respond(
             &mut KernelRng,
             &KernelCrypto,
         )
-        .ok()?;
+        .map_err(|error| (refusal(error, Stat::RxInitiation), peer.number()))?;
     handshake.jar.stamp(&mut response, now, &KernelCrypto);
     handshake.noise.note_sent(now);
     peer.keep_quiet(now);
@@ -175,24 +196,23 @@ fn respond(
 
     Peer::free_in_flight(&peer, replaced);
     log::received_initiation(&device.netdev, peer.number(), source);
+    peer.handshake_step(
+        Stat::RxGoodInitiation,
+        trace::Handshake::InitiationReceived,
+        source,
+    );
     peer.set_endpoint(source);
     received(&peer, size_of::<Initiation>());
     peer.timer_event(Event::InitiationReceived);
     if !installed {
-        return Some(());
+        return Ok(());
     }
+    peer.handshake_step(Stat::TxResponse, trace::Handshake::ResponseSent, source);
     log::sending_response(&device.netdev, peer.number(), source);
     // There is a session now, whether or not the peer will know.
     peer.timer_event(Event::ResponseSent);
     send::send(&peer, response.as_bytes());
-    Some(())
-}
-
-fn response(device: &Arc<Device>, identity: &Identity, message: &Response, source: &Endpoint) {
-    if complete(device, identity, message, source).is_none() {
-        log::invalid_response(&device.netdev, source);
-        device.count(Stat::RxResponse);
-    }
+    Ok(())
 }
 
 /// Completes a handshake of ours.
@@ -201,25 +221,31 @@ fn complete(
     identity: &Identity,
     message: &Response,
     source: &Endpoint,
-) -> Option<()> {
+) -> Result<(), Refused> {
     let index = message.receiver();
     let peer = device
         .in_flight
         .get(&index.0, &rcu::read_lock())
-        .and_then(|peer| peer.get())?;
+        .and_then(|peer| peer.get())
+        .ok_or((Stat::RxResponseUnexpected, NO_PEER))?;
     let mut handshake = peer.handshake.lock();
     if handshake.identity != identity.number() || handshake.noise.in_flight() != Some(index) {
-        return None;
+        return Err((Stat::RxResponseUnexpected, peer.number()));
     }
     let session = handshake
         .noise
         .response_received(identity.keys(), message, &KernelCrypto)
-        .ok()?;
+        .map_err(|error| (refusal(error, Stat::RxResponse), peer.number()))?;
     let installed = install(&peer, session);
     drop(handshake);
 
     Peer::free_in_flight(&peer, Some(index));
     log::received_response(&device.netdev, peer.number(), source);
+    peer.handshake_step(
+        Stat::RxGoodResponse,
+        trace::Handshake::ResponseReceived,
+        source,
+    );
     peer.set_endpoint(source);
     received(&peer, size_of::<Response>());
     peer.timer_event(Event::ResponseReceived);
@@ -228,7 +254,7 @@ fn complete(
         // Confirms the session to the peer: with staged packets, or else with a keepalive.
         tx::send_keepalive(peer.as_shared_ref());
     }
-    Some(())
+    Ok(())
 }
 
 /// Counts an authenticated message of `len` bytes (contract S2, S4).
@@ -243,7 +269,7 @@ fn install(peer: &Shared<Peer>, session: Session) -> bool {
     match Keypair::new(peer, session, crypto::now()) {
         Ok(keypair) => peer.install(keypair),
         Err(_) => {
-            peer.device().count(Stat::NoMemory);
+            peer.count(Stat::NoMemory);
             false
         }
     }
@@ -261,7 +287,11 @@ fn unused_index(device: &Device) -> Option<Index> {
     .ok()
 }
 
-fn cookie_reply(device: &Arc<Device>, message: &CookieReply) {
+fn cookie_reply(
+    device: &Arc<Device>,
+    message: &CookieReply,
+    source: &Endpoint,
+) -> Result<(), Refused> {
     let index = message.receiver();
     let guard = rcu::read_lock();
     let peer = match device.in_flight.get(&index.0, &guard) {
@@ -272,16 +302,16 @@ fn cookie_reply(device: &Arc<Device>, message: &CookieReply) {
             .and_then(|keypair| keypair.peer().as_shared_ref().get()),
     };
     drop(guard);
-    let accepted = peer.as_ref().is_some_and(|peer| {
-        peer.handshake
-            .lock()
-            .jar
-            .receive(message, crypto::now(), &KernelCrypto)
-            .is_ok()
-    });
-    if accepted {
-        log::received_cookie(&device.netdev);
-    } else {
-        device.count(Stat::RxCookie);
-    }
+    let peer = peer.ok_or((Stat::RxCookieUnexpected, NO_PEER))?;
+    peer.handshake
+        .lock()
+        .jar
+        .receive(message, crypto::now(), &KernelCrypto)
+        .map_err(|error| match error {
+            CookieError::Unexpected => (Stat::RxCookieUnexpected, peer.number()),
+            CookieError::Forged => (Stat::RxCookie, peer.number()),
+        })?;
+    log::received_cookie(&device.netdev);
+    peer.handshake_step(Stat::RxGoodCookie, trace::Handshake::CookieReceived, source);
+    Ok(())
 }

@@ -5,10 +5,12 @@
 use kernel::prelude::*;
 use wg_kapi::{
     chain::SkbChain,
+    endpoint::Endpoint,
     log,
     rcu,
     shared::{Shared, SharedRef},
     skb::{Cb, SkBuff},
+    trace,
     work::WorkHandler, //
 };
 use wg_proto::{
@@ -36,8 +38,11 @@ pub(crate) fn request(peer: SharedRef<'_, Peer>) {
 
 /// The same for the timer that retries, which counts on.
 pub(crate) fn request_again(peer: SharedRef<'_, Peer>) {
-    if peer.is_dead() || peer.is_quiet() {
+    if peer.is_dead() {
         return;
+    }
+    if peer.is_quiet() {
+        return peer.count(Stat::TxInitiationHeld);
     }
     if let Some(owner) = peer.get() {
         peer.initiate.queue(&peer.device().kex, owner);
@@ -54,12 +59,18 @@ impl WorkHandler<Shared<Peer>> for SendInitiation {
             return;
         }
         let Some(identity) = Identity::of(device) else {
-            return;
+            return peer.refuse_initiation();
         };
         let Some(message) = make(&peer, &identity) else {
             return;
         };
-        log::sending_initiation(&device.netdev, peer.number(), &peer.endpoint());
+        let endpoint = peer.endpoint();
+        log::sending_initiation(&device.netdev, peer.number(), &endpoint);
+        peer.handshake_step(
+            Stat::TxInitiation,
+            trace::Handshake::InitiationSent,
+            &endpoint,
+        );
         // Before it leaves: the response may be here before we go on, and ends the retries that this
         // begins. Also where it cannot leave: then a retry is all the more wanted.
         peer.timer_event(Event::InitiationSent);
@@ -72,7 +83,11 @@ fn make(peer: &Shared<Peer>, identity: &Identity) -> Option<Initiation> {
     let device = peer.device();
     let now = crypto::now();
     let mut handshake = peer.handshake.lock();
-    if handshake.identity != identity.number() || !handshake.noise.may_initiate(now) {
+    if handshake.identity != identity.number() {
+        return None;
+    }
+    if !handshake.noise.may_initiate(now) {
+        peer.count(Stat::TxInitiationHeld);
         return None;
     }
     handshake.noise.note_sent(now);
@@ -89,7 +104,7 @@ fn make(peer: &Shared<Peer>, identity: &Identity) -> Option<Initiation> {
         }
     });
     let Ok(index) = index else {
-        device.count(Stat::NoMemory);
+        peer.count(Stat::NoMemory);
         return None;
     };
     let made = handshake.noise.initiate(
@@ -116,6 +131,7 @@ fn make(peer: &Shared<Peer>, identity: &Identity) -> Option<Initiation> {
         Err(_) => {
             drop(handshake);
             Peer::free_in_flight(peer, Some(index));
+            peer.refuse_initiation();
             None
         }
     }
@@ -128,11 +144,28 @@ pub(super) fn send(peer: &Peer, message: &[u8]) {
         Ok(skb)
     });
     let Ok(mut skb) = made else {
-        return peer.device().count(Stat::NoMemory);
+        return peer.count(Stat::NoMemory);
     };
     skb.set_cb(Cb {
         ds: HANDSHAKE_TOS,
         ..Cb::default()
     });
     tx::send_messages(peer, SkbChain::from(skb));
+}
+
+impl Peer {
+    /// Counts and traces a step of a handshake with this peer at `at`.
+    pub(super) fn handshake_step(&self, stat: Stat, what: trace::Handshake, at: &Endpoint) {
+        self.count(stat);
+        trace::handshake(&self.device().netdev, self.number(), what, at);
+    }
+
+    /// An initiation cannot be made.
+    fn refuse_initiation(&self) {
+        self.handshake_step(
+            Stat::TxInitiationRefused,
+            trace::Handshake::InitiationRefused,
+            &self.endpoint(),
+        );
+    }
 }

@@ -129,6 +129,11 @@ fn put_peer_state(nest: &mut Message<'_>, of: &Peer) -> Result<(), Full> {
         peer::PRESHARED_KEY,
         of.handshake.lock().preshared_key().as_bytes(),
     )?;
+    put_public_state(nest, of)
+}
+
+/// Writes what is known of a peer and no secret.
+pub(super) fn put_public_state(nest: &mut Message<'_>, of: &Peer) -> Result<(), Full> {
     let (seconds, nanoseconds) = of.last_handshake();
     let mut stamp = [0; 16];
     let (front, back) = stamp.split_at_mut(8);

@@ -64,12 +64,35 @@ pub(super) mod peer {
     /// Version of the protocol, u32; always 1.
     pub(crate) const PROTOCOL_VERSION: u16 = 10;
 
+    /// What has happened, u32 of the bits of [`event`](super::event); in events only.
+    pub(crate) const EVENTS: u16 = 11;
+
     /// In [`FLAGS`]: remove the peer.
     pub(crate) const REMOVE_ME: u32 = 1;
     /// In [`FLAGS`]: take all allowed IPs from the peer first.
     pub(crate) const REPLACE_ALLOWED_IPS: u32 = 2;
     /// In [`FLAGS`]: do nothing if there is no such peer.
     pub(crate) const UPDATE_ONLY: u32 = 4;
+}
+
+/// What can happen to a peer.
+pub(crate) mod event {
+    /// It was added.
+    pub(crate) const ADDED: u32 = 1;
+    /// It was removed.
+    pub(crate) const REMOVED: u32 = 2;
+    /// Its preshared key, endpoint or keepalive interval was configured.
+    pub(crate) const CHANGED: u32 = 4;
+    /// Its allowed IPs were changed.
+    pub(crate) const ALLOWED_IPS: u32 = 8;
+    /// A handshake was completed.
+    pub(crate) const HANDSHAKE: u32 = 16;
+    /// An authentic message came from another place than before.
+    pub(crate) const ENDPOINT: u32 = 32;
+    /// A handshake was given up.
+    pub(crate) const GIVEN_UP: u32 = 64;
+    /// All its keys were wiped, as there was no new session for long.
+    pub(crate) const WIPED: u32 = 128;
 }
 
 /// `enum wgallowedip_attribute`: an allowed IP.

@@ -152,7 +152,8 @@ fn enqueue(peer: SharedRef<'_, Peer>, skb: SkBuff, begin: bool) -> Option<SkBuff
     let bytes = queue.bytes.saturating_add(skb.len());
     if bytes > MAX_QUEUED_BYTES {
         drop(queue);
-        device.count_many(Stat::RxQueue, skb.messages());
+        let messages = skb.messages();
+        device.discard_all(skb.into(), Stat::RxQueue, messages, peer.number());
         return None;
     }
     queue.bytes = bytes;

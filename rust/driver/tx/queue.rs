@@ -88,20 +88,20 @@ impl TxQueue {
         self.packets.is_empty()
     }
 
-    /// Adds packets that will be `messages` messages; returns what the caller has to do, and how
-    /// many older ones were dropped to make room. `now`: they may wait for more if the peer is busy.
+    /// Adds packets that will be `messages` messages; returns what the caller has to do, and which
+    /// older ones it has to drop, as how many messages. `now`: they may wait for more if the peer is busy.
     pub(super) fn add(
         &mut self,
         packets: &mut SkbChain,
         messages: usize,
         now: Option<Instant>,
-    ) -> (Duty, usize) {
+    ) -> (Duty, Option<(SkbChain, usize)>) {
         let limit = if self.state == State::Idle {
             MAX_STAGED_PACKETS
         } else {
             MAX_QUEUED_PACKETS
         };
-        let dropped = self.trim(limit);
+        let dropped = (self.messages > limit).then(|| self.trim(limit));
         self.append(packets, messages);
         let patient = now.is_some_and(|now| self.load.note(messages, now));
         let duty = match self.state {
@@ -183,8 +183,9 @@ impl TxQueue {
         self.again
     }
 
-    /// Drops the oldest packets until at most `limit` messages are left; says how many went.
-    pub(super) fn trim(&mut self, limit: usize) -> usize {
+    /// Takes the oldest packets until at most `limit` messages are left; says how many those were.
+    pub(super) fn trim(&mut self, limit: usize) -> (SkbChain, usize) {
+        let mut trimmed = SkbChain::new();
         let before = self.messages;
         while self.messages > limit {
             let Some(packet) = self.packets.pop_front() else {
@@ -192,8 +193,9 @@ impl TxQueue {
                 break;
             };
             self.messages = self.messages.saturating_sub(messages_of(&packet));
+            trimmed.push_back(packet);
         }
-        before.saturating_sub(self.messages)
+        (trimmed, before.saturating_sub(self.messages))
     }
 
     fn append(&mut self, packets: &mut SkbChain, messages: usize) {

@@ -2,6 +2,8 @@
 /* Generic netlink: the inline functions and macros that genl.rs and nla.rs need. */
 
 #include <linux/build_bug.h>
+#include <linux/mutex.h>
+#include <linux/netdevice.h>
 #include <linux/string.h>
 
 #include "wg_helpers.h"
@@ -16,10 +18,15 @@ static_assert(offsetof(struct nla_policy, min) == sizeof(void *));
 static_assert(offsetof(struct nla_policy, max) == sizeof(void *) + sizeof(s16));
 static_assert(sizeof(struct nla_policy) == 2 * sizeof(void *));
 
+/* Who sends events, while registered. Sending and unregistering exclude each other. */
+static struct genl_family *wg_genl_sender;
+static DEFINE_MUTEX(wg_genl_sender_lock);
+
 int wg_genl_register(struct wg_genl_family *family, const struct wg_genl_desc *desc)
 {
 	struct genl_family *f = &family->family;
 	/* The core wants the operations sorted, and do ahead of dump. */
+	int ret;
 	bool dump_last = desc->dump_cmd >= desc->do_cmd;
 	struct genl_split_ops *dump = &family->ops[dump_last];
 	struct genl_split_ops *set = &family->ops[!dump_last];
@@ -27,6 +34,11 @@ int wg_genl_register(struct wg_genl_family *family, const struct wg_genl_desc *d
 	memset(family, 0, sizeof(*family));
 	if (strscpy(f->name, desc->name, sizeof(f->name)) < 0)
 		return -EINVAL;
+	if (strscpy(family->group.name, desc->group, sizeof(family->group.name)) < 0)
+		return -EINVAL;
+	family->group.flags = GENL_MCAST_CAP_NET_ADMIN;
+	f->mcgrps = &family->group;
+	f->n_mcgrps = 1;
 	f->version = desc->version;
 	f->netnsok = true;
 	/* State is guarded by RTNL and by the locks of the callbacks' owner. */
@@ -50,12 +62,67 @@ int wg_genl_register(struct wg_genl_family *family, const struct wg_genl_desc *d
 	set->maxattr = desc->do_max;
 	set->doit = desc->doit;
 
-	return genl_register_family(f);
+	ret = genl_register_family(f);
+	if (!ret)
+		WRITE_ONCE(wg_genl_sender, f);
+	return ret;
 }
 
 void wg_genl_unregister(struct wg_genl_family *family)
 {
+	mutex_lock(&wg_genl_sender_lock);
+	WRITE_ONCE(wg_genl_sender, NULL);
+	mutex_unlock(&wg_genl_sender_lock);
 	genl_unregister_family(&family->family);
+}
+
+/* Any context. The family is memory of the module, also when it is not registered any more. */
+bool wg_genl_has_listeners(const struct net_device *dev)
+{
+	const struct genl_family *family = READ_ONCE(wg_genl_sender);
+	bool ret;
+
+	if (!family)
+		return false;
+	rcu_read_lock();
+	ret = genl_has_listeners(family, dev_net_rcu(dev), 0);
+	rcu_read_unlock();
+	return ret;
+}
+
+struct sk_buff *wg_genl_event_start(u8 cmd, void **header)
+{
+	const struct genl_family *family = READ_ONCE(wg_genl_sender);
+	struct sk_buff *skb;
+
+	if (!family)
+		return NULL;
+	skb = genlmsg_new(NLMSG_DEFAULT_SIZE, GFP_KERNEL);
+	if (!skb)
+		return NULL;
+	*header = genlmsg_put(skb, 0, 0, family, 0, cmd);
+	if (!*header) {
+		nlmsg_free(skb);
+		return NULL;
+	}
+	return skb;
+}
+
+void wg_genl_event_send(struct net *net, struct sk_buff *skb, void *header)
+{
+	mutex_lock(&wg_genl_sender_lock);
+	if (wg_genl_sender) {
+		genlmsg_end(skb, header);
+		genlmsg_multicast_netns(wg_genl_sender, net, skb, 0, 0, GFP_KERNEL);
+	} else {
+		nlmsg_free(skb);
+	}
+	mutex_unlock(&wg_genl_sender_lock);
+}
+
+void wg_genl_event_drop(struct sk_buff *skb)
+{
+	nlmsg_free(skb);
 }
 
 void wg_genl_request_of_info(const struct genl_info *info, struct wg_genl_request *req)

@@ -218,7 +218,8 @@ int wg_skb_seal_gso(struct sk_buff *skb, struct net_device *dev, const u8 *heade
 out:
 	local_bh_enable();
 	if (unlikely(plan.left)) {
-		kfree_skb_list(list);
+		/* The packet is still there: its owner drops that. */
+		kfree_skb_list_reason(list, SKB_CONSUMED);
 		return -ENOMEM;
 	}
 	wg_outer_own(outer, skb);

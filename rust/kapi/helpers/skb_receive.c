@@ -93,7 +93,8 @@ struct sk_buff *wg_skb_open(struct sk_buff *skb, u32 header_len, u64 nonce, cons
 	if (unlikely(skb_copy_bits(skb, header_len, skb_put(copy, len + WG_AEAD_TAG),
 				   len + WG_AEAD_TAG) ||
 		     !wg_aead_open(copy->data, copy->data, len, nonce, key))) {
-		kfree_skb(copy);
+		/* The packet itself is what its owner will drop. */
+		consume_skb(copy);
 		return skb;
 	}
 	skb_trim(copy, len);

@@ -26,7 +26,7 @@ struct sk_buff *wg_skb_extract(const struct sk_buff *skb, u32 offset, u32 len)
 	if (unlikely(!copy))
 		return NULL;
 	if (unlikely(skb_copy_bits(skb, offset, skb_put(copy, len), len))) {
-		kfree_skb(copy);
+		consume_skb(copy);
 		return NULL;
 	}
 	return copy;
@@ -160,6 +160,6 @@ struct sk_buff *wg_train_open(struct sk_buff *skb, struct wg_train *train, u32 o
 	skb_trim(opened, text_len);
 	return opened;
 err:
-	kfree_skb(opened);
+	consume_skb(opened);
 	return NULL;
 }

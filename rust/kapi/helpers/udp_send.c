@@ -125,6 +125,7 @@ static int wg_udp_send6(struct sock *sk, struct net_device *dev, struct sk_buff 
 }
 #endif
 
+/* On failure the packet is still the caller's. */
 int wg_udp_send(struct wg_udp_port *port, struct net_device *dev, struct sk_buff *skb,
 		const struct wg_endpoint *to, struct wg_dst_cache *cache, u8 ds, u32 mark,
 		bool *source_lost)
@@ -135,23 +136,17 @@ int wg_udp_send(struct wg_udp_port *port, struct net_device *dev, struct sk_buff
 	int ret;
 
 	*source_lost = false;
-	if (unlikely(!ipv4 && to->family != AF_INET6)) {
-		ret = -EDESTADDRREQ;
-		goto err;
-	}
-	if (unlikely(!sk)) {
-		ret = -ENONET;
-		goto err;
-	}
+	if (unlikely(!ipv4 && to->family != AF_INET6))
+		return -EDESTADDRREQ;
+	if (unlikely(!sk))
+		return -ENONET;
 	/* Lengths have 16 bits; those of IPv4 count 28 bytes of headers. */
-	if (unlikely(skb->len > U16_MAX - sizeof(struct iphdr) - sizeof(struct udphdr))) {
-		ret = -EMSGSIZE;
-		goto err;
-	}
+	if (unlikely(skb->len > U16_MAX - sizeof(struct iphdr) - sizeof(struct udphdr)))
+		return -EMSGSIZE;
 	/* The headers need room, which only packets made elsewhere may lack. */
 	ret = skb_cow_head(skb, sizeof(struct ipv6hdr) + sizeof(struct udphdr));
 	if (unlikely(ret))
-		goto err;
+		return ret;
 
 	skb->dev = dev;
 	skb->mark = mark;
@@ -170,10 +165,6 @@ int wg_udp_send(struct wg_udp_port *port, struct net_device *dev, struct sk_buff
 	if (unlikely(*source_lost) && cache)
 		wg_dst_cache_reset(cache);
 	if (unlikely(ret))
-		goto err;
-	return 0;
-
-err:
-	kfree_skb_reason(skb, ret == -ENOMEM ? SKB_DROP_REASON_NOMEM : SKB_DROP_REASON_IP_OUTNOROUTES);
+		skb->dev = NULL;
 	return ret;
 }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Work queues and work items for wg_kapi. */
+#include <linux/build_bug.h>
 #include <linux/cpumask.h>
+#include <linux/jiffies.h>
 #include <linux/minmax.h>
 #include <linux/netdevice.h>
 #include <linux/workqueue.h>
@@ -47,4 +49,21 @@ bool wg_work_queue_on(u32 cpu, struct workqueue_struct *queue, struct work_struc
 	if (cpu >= nr_cpu_ids || !cpu_online(cpu))
 		return queue_work(queue, work);
 	return queue_work_on(cpu, queue, work);
+}
+
+void wg_delayed_init(struct delayed_work *work, void (*run)(struct work_struct *work))
+{
+	BUILD_BUG_ON(offsetof(struct delayed_work, work));
+	INIT_DELAYED_WORK(work, run);
+}
+
+/* After so many nanoseconds, by the system's work queue. */
+bool wg_delayed_queue(struct delayed_work *work, u64 after)
+{
+	return queue_delayed_work(system_dfl_wq, work, nsecs_to_jiffies(after));
+}
+
+bool wg_delayed_cancel_sync(struct delayed_work *work)
+{
+	return cancel_delayed_work_sync(work);
 }

@@ -10,47 +10,9 @@ import genl
 import ktap
 import wgpeer
 from ktap import case, equal, refused, true
-from protocol_world import PORT
-from wgcrypto import blake2s, mac
+from protocol_flood import cookie_under_load, flood
+from wgcrypto import mac
 from wgpeer import COOKIE, DATA, INITIATION, RESPONSE
-
-UDP_SEGMENT = 103
-FLOOD = 1600
-
-
-def flood(w, source="127.0.0.66", count=FLOOD):
-    """Puts the device under load: initiations with a valid mac1 and nothing else.
-
-    Sent as large UDP segments, hence faster than a device can look at them.
-    Returns the socket that they came from.
-    """
-    key = blake2s(b"mac1----", w.public)
-    messages = []
-    for i in range(count):
-        body = struct.pack("<II", INITIATION, i) + os.urandom(108)
-        messages.append(body + mac(key, body) + bytes(16))
-    sock = w.outside(source)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 22)
-    sock.setsockopt(socket.IPPROTO_UDP, UDP_SEGMENT, 148)
-    for at in range(0, count, 100):
-        sock.sendto(b"".join(messages[at:at + 100]), ("127.0.0.1", PORT))
-    return sock
-
-
-def cookie_under_load(end, w):
-    """A cookie for `end`: repeats until the device denies an initiation of ours."""
-    for _ in range(6):
-        ready = end.peer.initiation()
-        flood(w)
-        end.send(ready)
-        reply = end.receive(COOKIE, 2.0)
-        if reply:
-            cookie = end.peer.read_cookie(reply)
-            true(cookie is not None, "a cookie reply that we understand")
-            equal((len(reply), reply[4:8]), (64, ready[4:8]), "size and index of the cookie reply")
-            return cookie
-        end.drain()
-    raise AssertionError("no cookie reply under load")
 
 
 @case("C1 C2 C3 C5 O6 under load: cookie reply; with the cookie in mac2: response")

@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Putting the device under load, so that it asks for cookies."""
+
+import os
+import socket
+import struct
+
+from ktap import equal, true
+from protocol_world import PORT
+from wgcrypto import blake2s, mac
+from wgpeer import COOKIE, INITIATION
+
+UDP_SEGMENT = 103
+FLOOD = 1600
+
+
+def flood(w, source="127.0.0.66"):
+    """Puts the device under load: initiations with a valid mac1 and nothing else.
+
+    Sent as large UDP segments, hence faster than a device can look at them.
+    Returns the socket that they came from.
+    """
+    key = blake2s(b"mac1----", w.public)
+    messages = []
+    for i in range(FLOOD):
+        body = struct.pack("<II", INITIATION, i) + os.urandom(108)
+        messages.append(body + mac(key, body) + bytes(16))
+    sock = w.outside(source)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 22)
+    sock.setsockopt(socket.IPPROTO_UDP, UDP_SEGMENT, 148)
+    for at in range(0, FLOOD, 100):
+        sock.sendto(b"".join(messages[at:at + 100]), ("127.0.0.1", PORT))
+    return sock
+
+
+def cookie_under_load(end, w):
+    """A cookie for `end`: repeats until the device denies an initiation of ours."""
+    for _ in range(6):
+        ready = end.peer.initiation()
+        flood(w)
+        end.send(ready)
+        reply = end.receive(COOKIE, 2.0)
+        if reply:
+            cookie = end.peer.read_cookie(reply)
+            true(cookie is not None, "a cookie reply that we understand")
+            equal((len(reply), reply[4:8]), (64, ready[4:8]), "size and index of the cookie reply")
+            return cookie
+        end.drain()
+    raise AssertionError("no cookie reply under load")
