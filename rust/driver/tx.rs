@@ -202,15 +202,15 @@ fn transmit(peer: SharedRef<'_, Peer>, mut packets: SkbChain, messages: usize, a
     } else {
         MAX_STAGED_PACKETS
     };
-    let (trimmed, dropped) = queue.trim(limit);
+    let trimmed = (queue.messages > limit).then(|| queue.trim(limit));
     queue.push(&mut packets, messages);
     queue.again |= again;
     let driven = core::mem::replace(&mut queue.driven, true);
     drop(queue);
-    if dropped != 0 {
-        peer.device().netdev.tx_dropped(dropped);
-        peer.device()
-            .discard_all(trimmed, Stat::TxStaged, dropped, peer.number());
+    if let Some((trimmed, dropped)) = trimmed {
+        let device = peer.device();
+        device.netdev.tx_dropped(dropped);
+        device.discard_all(trimmed, Stat::TxStaged, dropped, peer.number());
     }
     if !driven {
         with_bh_disabled(|| drive(peer));

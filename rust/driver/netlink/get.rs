@@ -129,8 +129,7 @@ fn put_peer_state(nest: &mut Message<'_>, of: &Peer) -> Result<(), Full> {
         peer::PRESHARED_KEY,
         of.handshake.lock().preshared_key().as_bytes(),
     )?;
-    put_public_state(nest, of)?;
-    nest.put_u32(peer::PROTOCOL_VERSION, PROTOCOL_VERSION)
+    put_public_state(nest, of)
 }
 
 /// Writes what is known of a peer and no secret.
@@ -145,6 +144,7 @@ pub(super) fn put_public_state(nest: &mut Message<'_>, of: &Peer) -> Result<(), 
     let (received, sent) = of.transfer();
     nest.put_u64(peer::TX_BYTES, sent)?;
     nest.put_u64(peer::RX_BYTES, received)?;
+    nest.put_u32(peer::PROTOCOL_VERSION, PROTOCOL_VERSION)?;
     if let Some(address) = of.endpoint().to_sockaddr() {
         nest.put_bytes(peer::ENDPOINT, address.as_bytes())?;
     }

@@ -11,6 +11,7 @@ import ktap
 import wgpeer
 from ktap import case, equal, refused, true
 from protocol_flood import cookie_under_load, flood
+from wgcrypto import mac
 from wgpeer import COOKIE, DATA, INITIATION, RESPONSE
 
 

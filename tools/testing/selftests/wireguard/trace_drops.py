@@ -8,7 +8,6 @@ import struct
 import time
 
 import genl
-import ktap
 import wgpeer
 from ktap import case, equal, run, true, wait_until
 from protocol_flood import UDP_SEGMENT, cookie_under_load, flood
