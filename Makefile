@@ -71,7 +71,7 @@ demo:
 shell:
 	@qemu/demo.sh --shell
 
-.PHONY: test test-host test-vm test-netns
+.PHONY: test test-host test-vm test-netns test-operator
 test:
 	@qemu/test.sh all
 test-host:
@@ -80,6 +80,13 @@ test-vm:
 	@qemu/test.sh vm
 test-netns:
 	@qemu/test.sh netns
+test-operator:
+	@qemu/test.sh operator
+
+# wg-trace; its path is on the last line.
+.PHONY: tools
+tools:
+	@qemu/tools.sh
 
 # Both drivers side by side; ROWS="bulk rtt" for some of it.
 .PHONY: bench
@@ -98,6 +105,8 @@ help:
 	@echo "  make test-host       cargo test in the Debian 13 root"
 	@echo "  make test-vm         guest tests; SUITE=\"tunnel config\" MODULE=ours|stock|PATH KERNEL=7.2 ARCH=amd64"
 	@echo "  make test-netns      the kernel's own test of WireGuard, from its source package"
+	@echo "  make test-operator   events by the kernel's netlink client, and wg-trace, in a guest"
+	@echo "  make tools           wg-trace, built in the Debian 13 root"
 	@echo "  ... KERNEL=debug     on a debug kernel: KASAN, lockdep, kmemleak (builds it first)"
 	@echo "  make fmt fmt-check clippy    Rust formatting and lints"
 	@echo "  make bench           our driver beside the C driver; ROWS=\"bulk rtt small\" MODULE=ours|PATH"

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # check.sh [NAME...]: what a change must satisfy besides its tests. Checks:
-# spdx unsafe shell counters fmt clippy panic. The last line is "N passed, N failed".
+# spdx unsafe shell counters man fmt clippy panic. The last line is "N passed, N failed".
 
 set -euo pipefail
 # shellcheck source=qemu/lib.sh
@@ -57,6 +57,10 @@ check_counters() {
 	"$WG_QEMU/root.sh" python3 scripts/counters.py
 }
 
+check_man() {
+	"$WG_QEMU/root.sh" "$("$WG_QEMU/image.sh" mandoc)/mandoc" -Tlint -Wwarning man/*.[0-9]
+}
+
 check_fmt() {
 	local files=()
 	mapfile -t files < <(tracked '*.rs')
@@ -66,7 +70,8 @@ check_fmt() {
 check_clippy() {
 	"$WG_QEMU/build.sh" CLIPPY=1 &&
 		"$WG_QEMU/root.sh" env CARGO_TARGET_DIR="$WG_TREE/build/cargo" \
-			cargo clippy --workspace --all-targets --all-features --locked -- -D warnings
+			cargo clippy --workspace --all-targets --all-features --locked -- -D warnings &&
+		"$WG_QEMU/tools.sh" check
 }
 
 # A panic in the kernel takes the machine down: the module must not even refer
@@ -82,7 +87,7 @@ check_panic() {
 }
 
 names=("$@")
-((${#names[@]})) || names=(spdx unsafe shell counters fmt clippy panic)
+((${#names[@]})) || names=(spdx unsafe shell counters man fmt clippy panic)
 passed=0 failed=0
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT

@@ -8,6 +8,8 @@
 #   modules   the stock kernel's modules that a network test may need
 #   tree      the folder behind "modules", for depmod
 #   perf      a folder with perf and its libraries, for profiles (vm.sh --add)
+#   mandoc    a folder with mandoc, which checks the manual page
+#   ynl       a folder with the kernel's own netlink client and what it needs
 #
 # They are not compressed: an emulated CPU unpacks slowly. What differs from run
 # to run (tests, our module) is added by vm.sh.
@@ -146,6 +148,27 @@ make_perf() {
 	done
 }
 
+make_mandoc() {
+	local dir=$1 root=$1/root
+	mmdebstrap --mode=root --variant=extract --include=mandoc \
+		--aptopt='Apt::Install-Recommends "false"' "$WG_SUITE" "$root" /etc/apt/sources.list
+	cp "$root/usr/bin/mandoc" "$dir/"
+	rm -r "$root"
+}
+
+# The client is run from the kernel's source package.
+make_ynl() {
+	local dir=$1 root=$1/root source
+	source=$("$WG_QEMU/kernel.sh" source)
+	mmdebstrap --mode=root --variant=extract --architectures="$WG_ARCH" \
+		--include=python3-yaml,python3-jsonschema \
+		--aptopt='Apt::Install-Recommends "false"' "$WG_SUITE" "$root" /etc/apt/sources.list
+	cp -r "$root/usr/lib/python3/dist-packages" "$dir/python"
+	cp -r "$source/tools/net/ynl/pyynl" "$dir/pyynl"
+	cp "$source"/Documentation/netlink/*.yaml "$dir/"
+	rm -r "$root"
+}
+
 case $what in
 --make-base)
 	make_base "$2"
@@ -155,10 +178,20 @@ case $what in
 	make_perf "$2"
 	exit
 	;;
+--make-mandoc)
+	make_mandoc "$2"
+	exit
+	;;
+--make-ynl)
+	make_ynl "$2"
+	exit
+	;;
 esac
 
 release=$("$WG_QEMU/kernel.sh" release)
 base_step() { progress "making the guest's userland (about a minute)" "$WG_QEMU/image.sh" --make-base "$1"; }
+mandoc_step() { progress "fetching mandoc" "$WG_QEMU/image.sh" --make-mandoc "$1"; }
+ynl_step() { progress "fetching what the kernel's netlink client needs" "$WG_QEMU/image.sh" --make-ynl "$1"; }
 perf_step() { progress "fetching perf for the guest" "$WG_QEMU/image.sh" --make-perf "$1"; }
 modules_step() { progress "collecting the stock kernel's modules" "$WG_QEMU/image.sh" --make-modules "$1"; }
 
@@ -173,6 +206,16 @@ perf)
 	id=$(echo "$WG_ARCH" | cat - <(declare -f make_perf) | key_of)
 	make_once "$WG_CACHE/image/perf-$WG_ARCH-$id" perf_step
 	printf '%s\n' "$WG_CACHE/image/perf-$WG_ARCH-$id"
+	;;
+mandoc)
+	id=$(declare -f make_mandoc | key_of)
+	make_once "$WG_CACHE/image/mandoc-$id" mandoc_step
+	printf '%s\n' "$WG_CACHE/image/mandoc-$id"
+	;;
+ynl)
+	id=$(echo "$WG_ARCH $release" | cat - <(declare -f make_ynl) | key_of)
+	make_once "$WG_CACHE/image/ynl-$WG_ARCH-$id" ynl_step
+	printf '%s\n' "$WG_CACHE/image/ynl-$WG_ARCH-$id"
 	;;
 modules | tree)
 	id=$({ declare -p module_folders module_names && declare -f make_modules && "$WG_QEMU/kernel.sh" version; } | key_of)

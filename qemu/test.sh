@@ -1,13 +1,15 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# test.sh host|vm|netns|all: run the tests; the last line is "N passed, N failed".
+# test.sh host|vm|netns|operator|all: run the tests; the last line is "N passed, N failed".
 #
 #   host   cargo test of the workspace, inside the toolchain root
 #   vm     the guest tests on the stock kernel; SUITE="tunnel config" selects
 #          files, MODULE=stock takes the C driver instead of ours, or a path
 #   netns  the kernel's own test, straight from its source package
-#   all    host and vm
+#   operator   what an operator uses, with the kernel's own netlink client and
+#          our wg-trace in the guest
+#   all    host, vm and operator
 #
 # KERNEL=debug takes the debug kernel: everything is much slower there.
 
@@ -75,16 +77,31 @@ netns() {
 		--run "guest/netns.sh /wg/netns.sh"
 }
 
+operator() {
+	local tools ynl
+	ynl=$("$WG_QEMU/image.sh" ynl)
+	tools=$("$WG_QEMU/tools.sh") || {
+		add 0 0 1 "building the tools"
+		return 0
+	}
+	guest "operator's tests" --add "$ynl:/wg/ynl" \
+		--add "$WG_TREE/Documentation/netlink/specs/wireguard.yaml:/wg/ynl/wireguard.yaml" \
+		--add "$tools/wg-trace:/wg/bin/wg-trace" \
+		--run "YNL=/wg/ynl WG_TRACE=/wg/bin/wg-trace TEST_SLOWNESS=$slowness guest/run-tests.sh events wg_trace"
+}
+
 mkdir -p "$WG_TREE/build"
 case ${1:-all} in
 host) host ;;
 vm) vm ;;
 netns) netns ;;
+operator) operator ;;
 all)
 	host
 	vm
+	operator
 	;;
-*) die "test.sh host|vm|netns|all" ;;
+*) die "test.sh host|vm|netns|operator|all" ;;
 esac
 printf '%d passed, %d failed\n' "$passed" "$failed"
 ((failed == 0))
