@@ -109,7 +109,7 @@ fn only_interface() -> Result<String, Failure> {
 /// Sends what a listener hears of an interface, until nobody wants it any more.
 fn forward(mut listener: Listener, interface: &str, to: &Sender<String>) {
     loop {
-        match listener.next() {
+        match listener.hear() {
             Ok((of, peers)) if of == interface => {
                 for peer in peers {
                     if to.send(peer.to_string()).is_err() {
@@ -154,7 +154,7 @@ fn print_events(interface: &str, seconds: Option<f64>) -> Result<(), Failure> {
     let mut listener = Listener::new()?.ok_or("this driver tells of no events")?;
     let (sender, events) = mpsc::channel();
     thread::spawn(move || loop {
-        let heard = listener.next().map_err(|error| error.to_string());
+        let heard = listener.hear().map_err(|error| error.to_string());
         if sender.send(heard).is_err() {
             return;
         }

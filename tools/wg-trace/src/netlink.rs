@@ -165,7 +165,7 @@ impl Listener {
     }
 
     /// Waits for the next message; says of which interface and peers it is.
-    pub fn next(&mut self) -> Result<(String, Vec<Peer>), Failure> {
+    pub fn hear(&mut self) -> Result<(String, Vec<Peer>), Failure> {
         loop {
             let message = self
                 .socket
