@@ -21,7 +21,7 @@ MODULE ?= ours
 kbuild = $(MAKE) -C $(KDIR) M=$(CURDIR) $(if $(MO),MO=$(abspath $(MO)))
 rust_files = $$(git ls-files --cached --others --exclude-standard '*.rs')
 
-export MODULE SUITE ONLY NIGHTLY ROWS FRESH QUICK
+export MODULE SUITE ONLY NIGHTLY SEED FUZZ_SECONDS PARTS ROWS FRESH QUICK
 
 .PHONY: all
 all: modules
@@ -71,7 +71,7 @@ demo:
 shell:
 	@qemu/demo.sh --shell
 
-.PHONY: test test-host test-vm test-netns
+.PHONY: test test-host test-vm test-netns test-all
 test:
 	@qemu/test.sh all
 test-host:
@@ -80,6 +80,9 @@ test-vm:
 	@qemu/test.sh vm
 test-netns:
 	@qemu/test.sh netns
+# Hours without KVM; PARTS="host netns" for some of it.
+test-all:
+	@qemu/test-all.sh
 
 # Both drivers side by side; ROWS="bulk rtt" for some of it.
 .PHONY: bench
@@ -98,6 +101,7 @@ help:
 	@echo "  make test-host       cargo test in the Debian 13 root"
 	@echo "  make test-vm         guest tests; SUITE=\"tunnel config\" MODULE=ours|stock|PATH KERNEL=7.2 ARCH=amd64"
 	@echo "  make test-netns      the kernel's own test of WireGuard, from its source package"
+	@echo "  make test-all        everything there is, hours without KVM; PARTS=\"check host\""
 	@echo "  ... KERNEL=debug     on a debug kernel: KASAN, lockdep, kmemleak (builds it first)"
 	@echo "  make fmt fmt-check clippy    Rust formatting and lints"
 	@echo "  make bench           our driver beside the C driver; ROWS=\"bulk rtt small\" MODULE=ours|PATH"

@@ -67,8 +67,11 @@ guest() {
 }
 
 vm() {
-	local names=${SUITE:-} run
-	run=$(printf 'TEST_SLOWNESS=%q NIGHTLY=%q ONLY=%q' "$slowness" "${NIGHTLY:-}" "${ONLY:-}")
+	local names=${SUITE:-} name run="TEST_SLOWNESS=$slowness"
+	# What the tests themselves read, see their README.
+	for name in NIGHTLY ONLY VERBOSE SEED FUZZ_SECONDS PINS; do
+		[[ -z ${!name:-} ]] || run+=" $name=$(printf '%q' "${!name}")"
+	done
 	guest "guest tests" --run "$run guest/run-tests.sh ${names//,/ }"
 }
 

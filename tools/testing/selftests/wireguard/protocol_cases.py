@@ -9,7 +9,8 @@ import time
 
 import genl
 import ktap
-import protocol_load  # noqa: F401  (registers its cases)
+import protocol_hostile  # noqa: F401  (registers its cases)
+import protocol_load  # noqa: F401  (and its)
 import wgpeer
 from ktap import case, equal, refused, run, true
 from protocol_world import IP_TOS, IPV6_TCLASS, world
