@@ -58,6 +58,11 @@ clippy:
 check:
 	@qemu/check.sh
 
+# Documentation/contract.md: what holds, and which tests prove it.
+.PHONY: contract
+contract:
+	@$(RUN) scripts/contract.py
+
 # The module for the stock Debian kernel, built in the Debian 13 root.
 .PHONY: module
 module:
@@ -102,6 +107,7 @@ help:
 	@echo "  make test-vm         guest tests; SUITE=\"tunnel config\" MODULE=ours|stock|PATH KERNEL=7.2 ARCH=amd64"
 	@echo "  make test-netns      the kernel's own test of WireGuard, from its source package"
 	@echo "  make test-all        everything there is, hours without KVM; PARTS=\"check host\""
+	@echo "  make contract        the table of contract items and their tests"
 	@echo "  ... KERNEL=debug     on a debug kernel: KASAN, lockdep, kmemleak (builds it first)"
 	@echo "  make fmt fmt-check clippy    Rust formatting and lints"
 	@echo "  make bench           our driver beside the C driver; ROWS=\"bulk rtt small\" MODULE=ours|PATH"

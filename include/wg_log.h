@@ -96,6 +96,7 @@ WG_LOG_TRAFFIC(WG_LOG_DECLARE_DEV)
 /* Free text from Rust: `text` is a core::fmt::Arguments, printed by %pA. */
 void wg_log_info(const struct net_device *dev, const void *text);
 void wg_log_error(const struct net_device *dev, const void *text);
+void wg_log_no_socket(const struct net_device *dev, int version);
 void wg_log_leak(u64 objects);
 
 #endif

@@ -41,8 +41,8 @@ struct wg_udp_ops {
 	void (*release)(struct wg_object *owner);
 };
 
-int wg_udp_open(struct net *net, u16 port, const struct wg_udp_ops *ops, struct wg_object *owner,
-		struct wg_udp_port **opened);
+int wg_udp_open(struct net *net, const struct net_device *dev, u16 number,
+		const struct wg_udp_ops *ops, struct wg_object *owner, struct wg_udp_port **opened);
 void wg_udp_close(struct wg_udp_port *port);
 u16 wg_udp_number(const struct wg_udp_port *port);
 int wg_udp_send(struct wg_udp_port *port, struct net_device *dev, struct sk_buff *skb,

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # check.sh [NAME...]: what a change must satisfy besides its tests. Checks:
-# spdx unsafe shell fmt clippy panic. The last line is "N passed, N failed".
+# spdx unsafe shell contract fmt clippy panic. The last line is "N passed, N failed".
 
 set -euo pipefail
 # shellcheck source=qemu/lib.sh
@@ -52,6 +52,11 @@ check_shell() {
 	"$WG_QEMU/root.sh" shellcheck -x "${files[@]}"
 }
 
+# Every item of the contract has a test, and the table of them is what it should be.
+check_contract() {
+	"$WG_QEMU/root.sh" "$WG_TREE/scripts/contract.py" --check
+}
+
 check_fmt() {
 	local files=()
 	mapfile -t files < <(tracked '*.rs')
@@ -77,7 +82,7 @@ check_panic() {
 }
 
 names=("$@")
-((${#names[@]})) || names=(spdx unsafe shell fmt clippy panic)
+((${#names[@]})) || names=(spdx unsafe shell contract fmt clippy panic)
 passed=0 failed=0
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT

@@ -43,6 +43,7 @@ host() {
 		timeout -k 10 "${HOST_TIMEOUT:-1500}" \
 		cargo test --manifest-path "$WG_TREE/Cargo.toml" --workspace --locked --no-fail-fast 2>&1 |
 		tee "$work/host" || rc=$?
+	cp "$work/host" "$WG_TREE/build/host.tap"
 	read -r p f < <(awk '/^test result:/ { p += $4; f += $6 } END { print p + 0, f + 0 }' "$work/host")
 	if ((p + f == 0 && rc == 0)); then rc=1; fi
 	add "$p" "$f" "$rc" "host tests"
@@ -60,7 +61,7 @@ guest() {
 			return 0
 		}
 	fi
-	"$WG_QEMU/vm.sh" --module "$module" --smp "${SMP:-2}" --timeout "${VM_TIMEOUT:-$((2400 * slowness))}" \
+	"$WG_QEMU/vm.sh" --module "$module" --smp "${SMP:-2}" --vmfork --timeout "${VM_TIMEOUT:-$((2400 * slowness))}" \
 		--log "$WG_TREE/build/kernel.log" "$@" | tee "$work/vm" || rc=$?
 	read -r p f < <(awk '/^[0-9]+ passed, [0-9]+ failed$/ { p = $1; f = $3 } END { print p + 0, f + 0 }' "$work/vm")
 	add "$p" "$f" "$rc" "$what"
@@ -69,10 +70,11 @@ guest() {
 vm() {
 	local names=${SUITE:-} name run="TEST_SLOWNESS=$slowness"
 	# What the tests themselves read, see their README.
-	for name in NIGHTLY ONLY VERBOSE SEED FUZZ_SECONDS PINS; do
+	for name in NIGHTLY ONLY VERBOSE SEED FUZZ_SECONDS PINS TEST_TIMEOUT; do
 		[[ -z ${!name:-} ]] || run+=" $name=$(printf '%q' "${!name}")"
 	done
 	guest "guest tests" --run "$run guest/run-tests.sh ${names//,/ }"
+	[[ ! -e $work/vm ]] || cp "$work/vm" "$WG_TREE/build/guest.tap"
 }
 
 netns() {
@@ -81,14 +83,36 @@ netns() {
 		--run "guest/netns.sh /wg/netns.sh"
 }
 
+# ran WHAT...: after a run without a selection: did every test that the table of
+# the contract names run? build/contract.md is that table with the results.
+ran() {
+	local bad count
+	[[ -z ${SUITE:-} && -z ${ONLY:-} ]] || return 0
+	bad=$("$WG_QEMU/root.sh" "$WG_TREE/scripts/contract.py" --out "$WG_TREE/build/contract.md" "$@") || true
+	[[ -n $bad ]] || return 0
+	printf '%s\n' "$bad" | sed 's/^/not ok - contract: /'
+	# What failed was counted above already.
+	count=$(grep -cv ': failed$' <<<"$bad" || true)
+	add 0 "$count" 0 "the contract"
+}
+
 mkdir -p "$WG_TREE/build"
+nightly=()
+[[ ${NIGHTLY:-} != 1 ]] || nightly=(--nightly)
 case ${1:-all} in
-host) host ;;
-vm) vm ;;
+host)
+	host
+	ran --only host --results "$WG_TREE/build/host.tap"
+	;;
+vm)
+	vm
+	ran --only guest ${nightly[@]+"${nightly[@]}"} --results "$WG_TREE/build/guest.tap"
+	;;
 netns) netns ;;
 all)
 	host
 	vm
+	ran ${nightly[@]+"${nightly[@]}"} --results "$WG_TREE/build/host.tap" "$WG_TREE/build/guest.tap"
 	;;
 *) die "test.sh host|vm|netns|all" ;;
 esac

@@ -12,6 +12,7 @@
 #   --timeout S        end of the whole run (600)
 #   --append ARGS      more kernel arguments
 #   --icount           one CPU, guest time = instructions executed (benchmarks)
+#   --vmfork           a generation ID that the guest can change itself (amd64)
 #   --qemu ARGS        more QEMU arguments, split at blanks
 #   --log FILE         keep the kernel log there
 #   --dirty-ok         do not fail because of warnings in the kernel log
@@ -31,7 +32,7 @@ if [[ ! -e /etc/wireguard-rust-root ]]; then
 	exec "$WG_QEMU/root.sh" "$WG_QEMU/vm.sh" "$@"
 fi
 
-module=stock smp=2 mem='' limit=600 append='' icount='' extra='' keep_log='' dirty_ok='' shell='' command=''
+module=stock smp=2 mem='' limit=600 append='' icount='' vmfork='' extra='' keep_log='' dirty_ok='' shell='' command=''
 add=()
 while (($#)); do
 	case $1 in
@@ -52,6 +53,7 @@ while (($#)); do
 	--qemu) extra=$2 && shift ;;
 	--log) keep_log=$2 && shift ;;
 	--icount) icount=yes ;;
+	--vmfork) vmfork=yes ;;
 	--dirty-ok) dirty_ok=yes ;;
 	--shell) shell=yes ;;
 	*) die "vm.sh: unknown option: $1" ;;
@@ -181,6 +183,10 @@ fi
 
 args=("${common[@]}" -machine "$machine" "${accel[@]}" -smp "$smp" -initrd "$work/initrd"
 	-device virtio-serial-pci)
+if [[ -n $vmfork && $WG_ARCH == amd64 ]]; then
+	"$WG_QEMU/vmfork-ssdt.py" "$work/vmfork.aml"
+	args+=(-device "vmgenid,guid=$(</proc/sys/kernel/random/uuid)" -acpitable "file=$work/vmfork.aml")
+fi
 # shellcheck disable=SC2206
 args+=($extra)
 

@@ -10,13 +10,13 @@
 #
 #   NIGHTLY=1        all, those of "nightly" too
 #   TEST_SLOWNESS=N  how many times as long everything may take (1)
-#   TEST_TIMEOUT=S   time for one file (600 times that)
+#   TEST_TIMEOUT=S   time for one file (600 times that, or what its line
+#                    "# limit: SECONDS" says)
 
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
 tests=${TEST_DIR:-$here/../selftests}
 export TEST_SLOWNESS=${TEST_SLOWNESS:-1}
-limit=${TEST_TIMEOUT:-$((600 * TEST_SLOWNESS))}
 passed=0 failed=0 skipped=0
 table=()
 
@@ -51,13 +51,15 @@ problem() {
 }
 
 run_file() {
-	local out status began took plan good=0 bad=0 skip=0 marker
+	local out status limit began took plan good=0 bad=0 skip=0 marker
 	echo "# ==== $file"
 	if [[ ! -f $file ]]; then
 		problem "no such test"
 		failed=$((failed + bad))
 		return
 	fi
+	limit=$(sed -n 's/^# limit: \([0-9]*\)$/\1/p' "$file" | head -n 1)
+	limit=${TEST_TIMEOUT:-$((${limit:-600} * TEST_SLOWNESS))}
 	out=$(mktemp)
 	began=$SECONDS
 	marker="wg-test: $file $$.$RANDOM"

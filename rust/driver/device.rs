@@ -162,7 +162,7 @@ impl Device {
     /// Opens sockets on `port` in place of those there are.
     fn open_port(self: &Arc<Self>, config: &mut Config, port: u16) -> Result {
         let net = self.netdev.creating_net().ok_or_else(errno::ENONET)?;
-        let new = UdpPort::open(&net, port, self.clone())?;
+        let new = UdpPort::open(&net, &self.netdev, port, self.clone())?;
         config.port = new.port();
         drop(self.port.replace(Some(new)));
         Ok(())

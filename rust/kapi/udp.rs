@@ -55,21 +55,28 @@ unsafe impl Sync for UdpPort {}
 
 impl UdpPort {
     /// Binds `port` (0: the kernel chooses) on all addresses of `net`. Packets go to `owner`.
+    /// A socket that cannot be made is told in the log, on behalf of `dev`.
     ///
     /// Process context, may sleep. C: `udp_sock_create`, `setup_udp_tunnel_sock`.
     ///
     /// # Errors
     ///
     /// That of the first socket that could not be made, like `EADDRINUSE`; then neither is.
-    pub fn open<T: UdpHandler>(net: &Net, port: u16, owner: Arc<T>) -> Result<Pin<KBox<Self>>> {
+    pub fn open<T: UdpHandler>(
+        net: &Net,
+        dev: &NetDevice,
+        port: u16,
+        owner: Arc<T>,
+    ) -> Result<Pin<KBox<Self>>> {
         let slot = KBox::<Self>::new_uninit(GFP_KERNEL)?;
         let owner = Arc::into_raw(owner);
         let mut opened = ptr::null_mut();
-        // SAFETY: The namespace is valid; the table fits the owner, a reference to which goes to the
+        // SAFETY: The namespace and the device are valid; the table fits the owner, a reference to which goes to the
         // C side: it calls `release` with it exactly once, also on failure.
         to_result(unsafe {
             bindings::wg_udp_open(
                 net.as_ptr(),
+                dev.as_ptr(),
                 port,
                 Handler::<T>::OPS,
                 owner.cast_mut().cast(),

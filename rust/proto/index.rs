@@ -49,6 +49,7 @@ mod tests {
         }
     }
 
+    /// Contract: H6
     #[test]
     fn tries_until_unused() {
         let claimed = allocate(&mut Count(0), |index| {

@@ -188,6 +188,7 @@ mod tests {
         [slots.previous, slots.current, slots.next]
     }
 
+    /// Contract: K1
     #[test]
     fn initiator_sessions_push_the_current_keypair_back() {
         let mut slots = Slots::new();
@@ -199,6 +200,7 @@ mod tests {
         assert_eq!(shape(&slots), [Some(2), Some(3), None]);
     }
 
+    /// Contract: K1
     #[test]
     fn initiator_session_keeps_a_pending_next_keypair() {
         let mut slots = Slots::new();
@@ -210,6 +212,7 @@ mod tests {
         assert_eq!(shape(&slots), [Some(3), Some(4), None]);
     }
 
+    /// Contract: K1
     #[test]
     fn responder_session_waits_for_its_first_message() {
         let mut slots = Slots::new();
@@ -228,6 +231,7 @@ mod tests {
         assert_eq!(shape(&slots), [Some(3), Some(4), None]);
     }
 
+    /// Contract: K3
     #[test]
     fn confirming_retires_the_previous_keypair() {
         let mut slots = Slots {

@@ -150,6 +150,7 @@ plain_secret! {
 mod tests {
     use super::*;
 
+    /// Contract: H9
     #[test]
     fn clamping() {
         let key = PrivateKey::new(&[0xff; 32]).unwrap();

@@ -113,12 +113,14 @@ impl Tai64n {
 mod tests {
     use super::*;
 
+    /// Contract: H3
     #[test]
     fn tai64n_layout() {
         let t = Tai64n::from_unix(1, 0x1234_5678);
         assert_eq!(t.as_bytes(), &[0x40, 0, 0, 0, 0, 0, 0, 0x0b, 0x12, 0, 0, 0]);
     }
 
+    /// Contract: H3
     #[test]
     fn tai64n_order() {
         let a = Tai64n::from_unix(1, 999_999_999);

@@ -109,6 +109,12 @@ void wg_log_error(const struct net_device *dev, const void *text)
 	net_err_ratelimited("%s: %pA\n", dev->name, text);
 }
 
+/* Only an administrator can cause it. */
+void wg_log_no_socket(const struct net_device *dev, int version)
+{
+	pr_err("%s: Could not create IPv%d socket\n", dev->name, version);
+}
+
 void wg_log_leak(u64 objects)
 {
 	pr_err("%llu objects leaked\n", objects);

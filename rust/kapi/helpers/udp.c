@@ -9,6 +9,7 @@
 
 #include "udp_port.h"
 #include "wg_helpers.h"
+#include "wg_log.h"
 
 #define WG_PORT_RETRIES 100
 
@@ -90,15 +91,18 @@ static int wg_udp_socket(struct net *net, u16 family, __be16 number, struct sock
 }
 
 /* Both sockets on one number, or none. */
-static int wg_udp_bind(struct net *net, u16 number, struct socket **sock4, struct socket **sock6)
+static int wg_udp_bind(struct net *net, const struct net_device *dev, u16 number,
+		       struct socket **sock4, struct socket **sock6)
 {
 	int ret, tries = 0;
 
 	do {
 		*sock6 = NULL;
 		ret = wg_udp_socket(net, AF_INET, htons(number), sock4);
-		if (ret)
+		if (ret) {
+			wg_log_no_socket(dev, 4);
 			return ret;
+		}
 		if (!IS_ENABLED(CONFIG_IPV6) || !ipv6_mod_enabled())
 			return 0;
 		ret = wg_udp_socket(net, AF_INET6, inet_sk((*sock4)->sk)->inet_sport, sock6);
@@ -107,12 +111,13 @@ static int wg_udp_bind(struct net *net, u16 number, struct socket **sock4, struc
 		udp_tunnel_sock_release((*sock4)->sk);
 		/* A number that was free for IPv4 only: let the kernel choose again. */
 	} while (ret == -EADDRINUSE && !number && ++tries <= WG_PORT_RETRIES);
+	wg_log_no_socket(dev, 6);
 	return ret;
 }
 
 /* Takes the caller's reference to the owner, and gives it back on failure too. */
-int wg_udp_open(struct net *net, u16 number, const struct wg_udp_ops *ops, struct wg_object *owner,
-		struct wg_udp_port **opened)
+int wg_udp_open(struct net *net, const struct net_device *dev, u16 number,
+		const struct wg_udp_ops *ops, struct wg_object *owner, struct wg_udp_port **opened)
 {
 	struct socket *sock4, *sock6;
 	struct wg_udp_port *port;
@@ -121,7 +126,7 @@ int wg_udp_open(struct net *net, u16 number, const struct wg_udp_ops *ops, struc
 	port = kzalloc(sizeof(*port), GFP_KERNEL);
 	if (!port)
 		goto err_owner;
-	ret = wg_udp_bind(net, number, &sock4, &sock6);
+	ret = wg_udp_bind(net, dev, number, &sock4, &sock6);
 	if (ret)
 		goto err_port;
 

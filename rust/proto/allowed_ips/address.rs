@@ -144,6 +144,7 @@ impl<A: Address> Prefix<A> {
 mod tests {
     use super::*;
 
+    /// Contract: N14, L2
     #[test]
     fn host_bits_are_cut_off() {
         let prefix = Prefix::new(0xc0a8_01ff_u32, 24).unwrap();
@@ -159,6 +160,7 @@ mod tests {
         assert_eq!(Prefix::new(u128::MAX, 128).unwrap().address(), u128::MAX);
     }
 
+    /// Contract: N5, L2
     #[test]
     fn too_long_prefixes_are_refused() {
         assert_eq!(Prefix::new(0_u32, 33), Err(CidrError));

@@ -38,6 +38,7 @@ impl LoadMonitor {
 mod tests {
     use super::*;
 
+    /// Contract: C4
     #[test]
     fn threshold_and_hysteresis() {
         let at = |millis: u64| Instant::from_nanos(millis * 1_000_000);

@@ -77,6 +77,7 @@ impl Pair {
     }
 }
 
+/// Contract: C1
 #[test]
 fn mac1_needs_the_public_key() {
     let mut pair = Pair::new();
@@ -89,6 +90,7 @@ fn mac1_needs_the_public_key() {
     assert_eq!(pair.check(&message, &SOURCE, 0), MacState::InvalidMac);
 }
 
+/// Contract: C2
 #[test]
 fn a_cookie_is_good_for_one_address() {
     let mut pair = Pair::with_cookie(1);
@@ -102,6 +104,7 @@ fn a_cookie_is_good_for_one_address() {
     assert_eq!(pair.check(&message, &v6, 2), MacState::ValidMac1);
 }
 
+/// Contract: C5
 #[test]
 fn a_cookie_serves_responses_too() {
     let mut pair = Pair::with_cookie(1);
@@ -110,6 +113,7 @@ fn a_cookie_serves_responses_too() {
     assert_eq!(pair.check(&message, &SOURCE, 2), MacState::ValidCookie);
 }
 
+/// Contract: C1
 #[test]
 fn mac2_covers_mac1() {
     let mut pair = Pair::with_cookie(1);
@@ -118,6 +122,7 @@ fn mac2_covers_mac1() {
     assert_eq!(pair.check(&message, &SOURCE, 2), MacState::ValidMac1);
 }
 
+/// Contract: C2
 #[test]
 fn the_secret_lives_two_minutes() {
     let mut pair = Pair::with_cookie(1);
@@ -127,6 +132,7 @@ fn the_secret_lives_two_minutes() {
     assert_eq!(pair.check(&message, &SOURCE, 121), MacState::ValidMac1);
 }
 
+/// Contract: C7
 #[test]
 fn a_cookie_is_used_for_115_seconds() {
     let mut pair = Pair::with_cookie(100);
@@ -136,6 +142,7 @@ fn a_cookie_is_used_for_115_seconds() {
     assert_eq!(pair.stamp(101).macs().mac2, [0; 16]);
 }
 
+/// Contract: C7
 #[test]
 fn a_reply_answers_the_last_message_once() {
     let mut pair = Pair::new();
@@ -155,6 +162,7 @@ fn a_reply_answers_the_last_message_once() {
     assert_eq!(again, Err(CookieError::Unexpected));
 }
 
+/// Contract: C3, C7
 #[test]
 fn a_reply_by_somebody_else_is_forged() {
     let mut pair = Pair::new();
@@ -167,6 +175,7 @@ fn a_reply_by_somebody_else_is_forged() {
     assert_eq!(pair.stamp(2).macs().mac2, [0; 16]);
 }
 
+/// Contract: C2
 #[test]
 fn cookies_bind_ipv6_addresses() {
     let mut pair = Pair::new();

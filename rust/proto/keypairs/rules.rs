@@ -84,6 +84,7 @@ mod tests {
         limit.saturating_sub(NS)
     }
 
+    /// Contract: V5, X9
     #[test]
     fn keys_expire_at_180_seconds() {
         let limit = Duration::from_secs(180);
@@ -93,6 +94,7 @@ mod tests {
         assert_eq!(may_receive(0, limit), Err(KeyError::Expired));
     }
 
+    /// Contract: V5, X9
     #[test]
     fn counters_run_out_before_the_limit() {
         let last = REJECT_AFTER_MESSAGES - 1;
@@ -106,6 +108,7 @@ mod tests {
         assert_eq!(may_receive(last + 1, NS), Err(KeyError::Exhausted));
     }
 
+    /// Contract: K4
     #[test]
     fn sending_renews_at_120_seconds_or_2_to_the_60() {
         let limit = Duration::from_secs(120);
@@ -118,6 +121,7 @@ mod tests {
         assert!(rekey_on_send(Role::Initiator, many + 1, NS));
     }
 
+    /// Contract: K5
     #[test]
     fn receiving_renews_at_165_seconds() {
         let limit = Duration::from_secs(165);

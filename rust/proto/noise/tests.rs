@@ -88,6 +88,7 @@ fn same_session(initiator: &Session, responder: &Session) {
     assert!(!initiator.send.ct_eq(&initiator.receive));
 }
 
+/// Contract: H1
 #[test]
 fn both_ends_get_the_same_keys() {
     for psk in [[0; 32], [9; 32]] {
@@ -103,6 +104,7 @@ fn both_ends_get_the_same_keys() {
     }
 }
 
+/// Contract: H5
 #[test]
 fn a_response_is_read_once() {
     let mut pair = Pair::new();
@@ -113,6 +115,7 @@ fn a_response_is_read_once() {
     assert_eq!(pair.a_to_b.clear(), None);
 }
 
+/// Contract: H5
 #[test]
 fn a_later_initiation_replaces_the_earlier() {
     let mut pair = Pair::new();
@@ -126,6 +129,7 @@ fn a_later_initiation_replaces_the_earlier() {
     assert_eq!(pair.a_to_b.clear(), Some(Index(3)));
 }
 
+/// Contract: H5
 #[test]
 fn the_peers_initiation_replaces_ours() {
     let mut pair = Pair::new();
@@ -139,6 +143,7 @@ fn the_peers_initiation_replaces_ours() {
     assert_eq!(pair.b_to_a.in_flight(), None);
 }
 
+/// Contract: H4
 #[test]
 fn replays_and_floods() {
     let mut pair = Pair::new();
@@ -157,6 +162,7 @@ fn replays_and_floods() {
     assert_eq!(pair.respond(&second).err(), Some(HandshakeError::Replay));
 }
 
+/// Contract: H5
 #[test]
 fn a_refused_initiation_leaves_ours_in_flight() {
     let mut pair = Pair::new();
@@ -184,6 +190,7 @@ fn a_zero_stamp_is_never_accepted() {
     );
 }
 
+/// Contract: H5
 #[test]
 fn forged_responses_do_not_end_the_wait() {
     let mut pair = Pair::new();
@@ -202,6 +209,7 @@ fn forged_responses_do_not_end_the_wait() {
     same_session(&pair.read(&response).unwrap(), &theirs);
 }
 
+/// Contract: H2
 #[test]
 fn every_bit_of_an_initiation_counts() {
     let mut pair = Pair::new();
@@ -222,6 +230,7 @@ fn every_bit_of_an_initiation_counts() {
     pair.respond(&initiation).unwrap();
 }
 
+/// Contract: H7
 #[test]
 fn preshared_keys_must_match() {
     let mut pair = Pair::new();
@@ -239,6 +248,7 @@ fn preshared_keys_must_match() {
     pair.read(&response).unwrap();
 }
 
+/// Contract: H8
 #[test]
 fn weak_peers_get_no_initiation() {
     let mut pair = Pair::new();
@@ -257,6 +267,7 @@ fn weak_peers_get_no_initiation() {
     }
 }
 
+/// Contract: H4
 #[test]
 fn an_initiation_belongs_to_its_sender() {
     let mut pair = Pair::new();
@@ -280,6 +291,7 @@ fn an_initiation_belongs_to_its_sender() {
     ));
 }
 
+/// Contract: N11
 #[test]
 fn a_new_identity_forgets_the_old_secret() {
     let mut pair = Pair::new();
@@ -303,6 +315,7 @@ fn a_new_identity_forgets_the_old_secret() {
     same_session(&pair.read(&response).unwrap(), &theirs);
 }
 
+/// Contract: H10
 #[test]
 fn initiations_are_five_seconds_apart() {
     let mut pair = Pair::new();
@@ -318,6 +331,7 @@ fn initiations_are_five_seconds_apart() {
     assert!(pair.a_to_b.may_initiate(pair.now));
 }
 
+/// Contract: H9
 #[test]
 fn the_private_key_is_stored_clamped() {
     let mut bytes = [0; 32];

@@ -92,6 +92,7 @@ impl<A: Address> Model<A> {
     }
 }
 
+/// Contract: X2, V10, L1, L2
 #[test]
 fn longest_prefix_wins_v4() {
     let mut trie = V4::new();
@@ -131,6 +132,7 @@ fn longest_prefix_wins_v4() {
     assert_eq!(trie.lookup(a4("10.20.30.41")), Some(&3));
 }
 
+/// Contract: X2, V10, L1, L2
 #[test]
 fn longest_prefix_wins_v6() {
     let mut trie = V6::new();
@@ -161,6 +163,7 @@ fn longest_prefix_wins_v6() {
     }
 }
 
+/// Contract: N14
 #[test]
 fn host_bits_do_not_matter() {
     let trie = with(&V4::new(), p4("192.168.77.99", 16), 1);
@@ -174,6 +177,7 @@ fn host_bits_do_not_matter() {
     assert_eq!(trie.iter().count(), 1);
 }
 
+/// Contract: N5, L2
 #[test]
 fn bad_lengths_are_refused() {
     assert_eq!(Prefix::new(0_u32, 33), Err(CidrError));
@@ -182,6 +186,7 @@ fn bad_lengths_are_refused() {
     assert!(Prefix::new(0_u128, 128).is_ok());
 }
 
+/// Contract: N14, L2
 #[test]
 fn only_the_exact_prefix_is_removed() {
     let trie = with(&V4::new(), p4("10.0.0.0", 8), 1);
@@ -221,6 +226,7 @@ fn a_fork_is_no_prefix() {
     assert_eq!(trie.iter().count(), 2);
 }
 
+/// Contract: L2
 #[test]
 fn removal_frees_every_node_that_is_not_needed() {
     // Removing a leaf takes the fork above it along; removing a node with one subtree closes up.
@@ -249,6 +255,7 @@ fn removal_frees_every_node_that_is_not_needed() {
     assert_eq!(store.live(), 0);
 }
 
+/// Contract: L2
 #[test]
 fn the_deepest_trie() {
     let store = ArcStore::default();
@@ -401,6 +408,7 @@ fn random_edits<A: Address>(
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
+    /// Contract: L1
     #[test]
     fn v4_behaves_like_a_list(
         edits in proptest::collection::vec(
@@ -409,6 +417,7 @@ proptest! {
         random_edits(edits, 1, |a, b| a ^ b)?;
     }
 
+    /// Contract: L1
     #[test]
     fn v6_behaves_like_a_list(
         edits in proptest::collection::vec(

@@ -204,6 +204,7 @@ fn ipv4(len: u16, fill: u8) -> Vec<u8> {
 
 const PSKS: [Option<[u8; 32]>; 2] = [None, Some([0x5a; 32])];
 
+/// Contract: H1, H2
 #[test]
 fn we_initiate() {
     for (seed, psk) in (0..).zip(PSKS) {
@@ -218,6 +219,7 @@ fn we_initiate() {
     }
 }
 
+/// Contract: H1, H2
 #[test]
 fn they_initiate() {
     for (seed, psk) in (10..).zip(PSKS) {
@@ -238,6 +240,7 @@ fn they_initiate() {
     }
 }
 
+/// Contract: K1
 #[test]
 fn rekeying() {
     let mut pair = Pair::new(20, PSKS[1], 1000);
@@ -251,6 +254,7 @@ fn rekeying() {
     }
 }
 
+/// Contract: C7
 #[test]
 fn their_cookie() {
     // Always under load: the first initiation is answered by a cookie, the second is good.
@@ -270,6 +274,7 @@ fn their_cookie() {
     pair.exchange(&session, 0);
 }
 
+/// Contract: C3
 #[test]
 fn our_cookie() {
     let mut pair = Pair::new(40, None, 1000);

@@ -207,6 +207,7 @@ impl Pair {
 
 const PSKS: [Option<[u8; 32]>; 2] = [None, Some([0x5a; 32])];
 
+/// Contract: H1, D1
 #[test]
 fn our_first_packet_makes_a_session() {
     for (seed, psk) in (0..).zip(PSKS) {
@@ -222,6 +223,7 @@ fn our_first_packet_makes_a_session() {
     }
 }
 
+/// Contract: H1, D1
 #[test]
 fn their_first_packet_makes_a_session() {
     for (seed, psk) in (10..).zip(PSKS) {
@@ -277,6 +279,7 @@ fn either_side_renews() {
     assert_eq!((pair.sent.responses, pair.sent.initiations), (20, 21));
 }
 
+/// Contract: C3, C5
 #[test]
 fn a_loaded_side_gets_its_proof() {
     // They ask for a cookie; our next attempt has it.

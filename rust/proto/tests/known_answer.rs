@@ -147,6 +147,7 @@ impl Case {
     }
 }
 
+/// Contract: H1, H7
 #[test]
 fn without_preshared_key() {
     for seed in 0..16 {
@@ -154,6 +155,7 @@ fn without_preshared_key() {
     }
 }
 
+/// Contract: H1, H7
 #[test]
 fn with_preshared_key() {
     for seed in 100..116 {

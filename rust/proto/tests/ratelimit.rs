@@ -67,6 +67,7 @@ proptest! {
     }
 }
 
+/// Contract: C6, L1
 #[test]
 fn burst_then_rate() {
     let mut limiter = limiter(16);
@@ -80,6 +81,7 @@ fn burst_then_rate() {
     assert!(!limiter.allow(0, v4(1), at(50_002), &RustCrypto));
 }
 
+/// Contract: C6
 #[test]
 fn rate_over_ten_seconds() {
     let mut limiter = limiter(16);
@@ -89,6 +91,7 @@ fn rate_over_ten_seconds() {
     assert_eq!(allowed, 5 + 199);
 }
 
+/// Contract: C6
 #[test]
 fn ipv6_counts_by_64() {
     let mut limiter = limiter(16);
@@ -100,6 +103,7 @@ fn ipv6_counts_by_64() {
     assert!(limiter.allow(1, v6(1, 6), at(0), &RustCrypto));
 }
 
+/// Contract: C6, L2
 #[test]
 fn a_full_table_denies() {
     let mut limiter = limiter(16);

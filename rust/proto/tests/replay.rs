@@ -35,6 +35,7 @@ fn window_at(highest: u64) -> ReplayWindow {
     window
 }
 
+/// Contract: V6
 #[test]
 fn every_counter_once() {
     let mut window = ReplayWindow::new();
@@ -50,6 +51,7 @@ fn every_counter_once() {
     assert_eq!(window.check_and_update(0), Err(ReplayError::TooOld));
 }
 
+/// Contract: V6, L2
 #[test]
 fn backwards_through_the_whole_window() {
     for highest in [
@@ -74,6 +76,7 @@ fn backwards_through_the_whole_window() {
     }
 }
 
+/// Contract: V6, L2
 #[test]
 fn edge_of_the_window() {
     for offset in 0..130 {
@@ -102,6 +105,7 @@ fn every_second_counter_then_the_others() {
     }
 }
 
+/// Contract: V6, L2
 #[test]
 fn jumps_leave_nothing_behind() {
     // The distances around one word, one window, one turn of the ring and several turns.
@@ -139,6 +143,7 @@ fn jumps_leave_nothing_behind() {
     }
 }
 
+/// Contract: V6, L2
 #[test]
 fn the_last_counter() {
     let last = REJECT_AFTER_MESSAGES - 1;
@@ -172,6 +177,7 @@ fn runs_are_all_or_nothing() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(100))]
 
+    /// Contract: V6, L1
     #[test]
     fn behaves_like_a_set(
         start in prop_oneof![Just(0), 0..40_000_u64, Just(REJECT_AFTER_MESSAGES - 9000)],

@@ -35,6 +35,7 @@ fn connected(seed: u64) -> World {
     world
 }
 
+/// Contract: H12, X9
 #[test]
 fn first_packet_makes_a_session() {
     let mut world = World::new(1, PERFECT);
@@ -60,6 +61,7 @@ fn first_packet_makes_a_session() {
     assert_eq!(world.ends[1].count(Sent::Initiation), 0);
 }
 
+/// Contract: H12
 #[test]
 fn a_session_without_packets_is_confirmed_by_a_keepalive() {
     let mut world = World::new(2, PERFECT);
@@ -73,6 +75,7 @@ fn a_session_without_packets_is_confirmed_by_a_keepalive() {
     assert!(world.ends[0].delivered.contains(&early));
 }
 
+/// Contract: K4
 #[test]
 fn the_initiator_renews_after_120s_and_nothing_gets_lost() {
     let mut world = connected(3);
@@ -99,6 +102,7 @@ fn the_initiator_renews_after_120s_and_nothing_gets_lost() {
     );
 }
 
+/// Contract: K5
 #[test]
 fn the_initiator_renews_at_165s_when_it_only_receives() {
     for (wait, renews) in [(164, false), (166, true)] {
@@ -115,6 +119,7 @@ fn the_initiator_renews_at_165s_when_it_only_receives() {
     }
 }
 
+/// Contract: K4
 #[test]
 fn the_responder_does_not_renew_by_age() {
     let mut world = connected(5);
@@ -125,6 +130,7 @@ fn the_responder_does_not_renew_by_age() {
     assert_eq!(world.ends[1].count(Sent::Initiation), 0);
 }
 
+/// Contract: X9, V5
 #[test]
 fn sessions_end_at_180s() {
     for end in 0..2 {
@@ -139,6 +145,7 @@ fn sessions_end_at_180s() {
     }
 }
 
+/// Contract: V5
 #[test]
 fn late_messages_are_refused_after_180s() {
     let mut world = connected(7);
@@ -150,6 +157,7 @@ fn late_messages_are_refused_after_180s() {
     assert_eq!(error, ReceiveError::Key(KeyError::Expired));
 }
 
+/// Contract: K6
 #[test]
 fn keys_are_forgotten_after_540s() {
     for (delay, expected) in [
@@ -165,6 +173,7 @@ fn keys_are_forgotten_after_540s() {
     }
 }
 
+/// Contract: T1
 #[test]
 fn twenty_attempts_then_the_packets_are_dropped() {
     let mut world = World::new(9, DEAD);
@@ -186,6 +195,7 @@ fn twenty_attempts_then_the_packets_are_dropped() {
     assert_eq!(world.ends[1].delivered.len(), 1);
 }
 
+/// Contract: H10
 #[test]
 fn packets_do_not_hurry_initiations() {
     let mut world = World::new(10, DEAD);
@@ -200,6 +210,7 @@ fn packets_do_not_hurry_initiations() {
     }
 }
 
+/// Contract: T2
 #[test]
 fn received_data_is_answered_within_10s() {
     let mut world = connected(11);
@@ -219,6 +230,7 @@ fn received_data_is_answered_within_10s() {
     );
 }
 
+/// Contract: T2
 #[test]
 fn silence_of_15s_begins_a_handshake() {
     let mut world = connected(12);
@@ -234,6 +246,7 @@ fn silence_of_15s_begins_a_handshake() {
     assert!(jittered(times[2] - times[1], secs(5)), "{times:?}");
 }
 
+/// Contract: T2
 #[test]
 fn persistent_keepalives() {
     let mut world = World::new(13, PERFECT);
@@ -266,6 +279,7 @@ fn persistent_keepalives() {
     assert!(world.ends[0].delivered.contains(&number));
 }
 
+/// Contract: H5
 #[test]
 fn both_begin_at_once() {
     for seed in 0..20 {
@@ -283,6 +297,7 @@ fn both_begin_at_once() {
     }
 }
 
+/// Contract: C5
 #[test]
 fn a_loaded_end_asks_for_cookies() {
     let mut world = World::new(14, PERFECT);

@@ -119,6 +119,7 @@ fn give_up() -> Actions {
     }
 }
 
+/// Contract: R14
 #[test]
 fn nothing_runs_before_start_and_after_stop() {
     let mut timers = Timers::new();
@@ -140,6 +141,7 @@ fn nothing_runs_before_start_and_after_stop() {
     assert_eq!(timers.on(Event::DataSent, now, JITTER, &EVERY_25S), None);
 }
 
+/// Contract: T1, H11
 #[test]
 fn initiations_are_repeated_after_5s_and_jitter() {
     let mut bench = Bench::new(OFF);
@@ -152,6 +154,7 @@ fn initiations_are_repeated_after_5s_and_jitter() {
     assert_eq!(bench.next(), Some((secs(5) + JITTER, retry(3))));
 }
 
+/// Contract: T1
 #[test]
 fn twenty_initiations_then_give_up() {
     let mut bench = Bench::new(OFF);
@@ -174,6 +177,7 @@ fn twenty_initiations_then_give_up() {
     assert_eq!(bench.next(), Some((secs(5) + JITTER, retry(2))));
 }
 
+/// Contract: K6
 #[test]
 fn giving_up_does_not_postpone_forgetting() {
     let mut bench = Bench::new(OFF);
@@ -191,6 +195,7 @@ fn giving_up_does_not_postpone_forgetting() {
     assert_eq!(bench.next(), Some((left - time, wipe())));
 }
 
+/// Contract: T1
 #[test]
 fn a_request_restarts_the_count_even_if_nothing_is_sent() {
     let mut bench = Bench::new(OFF);
@@ -201,6 +206,7 @@ fn a_request_restarts_the_count_even_if_nothing_is_sent() {
     assert_eq!(bench.next().unwrap().1, retry(2));
 }
 
+/// Contract: T1
 #[test]
 fn a_complete_handshake_ends_the_repetition() {
     for event in [Event::ResponseReceived, Event::SessionConfirmed] {
@@ -237,6 +243,7 @@ fn other_messages_do_not_end_the_repetition() {
     }
 }
 
+/// Contract: T2
 #[test]
 fn received_data_is_answered_after_10s() {
     let mut bench = Bench::new(OFF);
@@ -246,6 +253,7 @@ fn received_data_is_answered_after_10s() {
     assert_eq!(bench.next(), None);
 }
 
+/// Contract: T2
 #[test]
 fn more_data_asks_for_another_keepalive_but_does_not_postpone_it() {
     let mut bench = Bench::new(OFF);
@@ -258,6 +266,7 @@ fn more_data_asks_for_another_keepalive_but_does_not_postpone_it() {
     assert_eq!(bench.next(), None);
 }
 
+/// Contract: T2, H11
 #[test]
 fn anything_sent_cancels_the_keepalive() {
     for event in [
@@ -276,6 +285,7 @@ fn anything_sent_cancels_the_keepalive() {
     }
 }
 
+/// Contract: T2
 #[test]
 fn keepalives_and_handshakes_are_not_answered_by_keepalives() {
     for event in [
@@ -292,6 +302,7 @@ fn keepalives_and_handshakes_are_not_answered_by_keepalives() {
     }
 }
 
+/// Contract: T2
 #[test]
 fn unanswered_data_begins_a_handshake_after_15s_and_jitter() {
     let mut bench = Bench::new(OFF);
@@ -311,6 +322,7 @@ fn keepalives_sent_need_no_answer() {
     assert_eq!(bench.next(), None);
 }
 
+/// Contract: T2
 #[test]
 fn anything_received_is_an_answer() {
     for event in [
@@ -328,6 +340,7 @@ fn anything_received_is_an_answer() {
     }
 }
 
+/// Contract: T1
 #[test]
 fn silence_restarts_the_count() {
     let mut bench = Bench::new(OFF);
@@ -341,6 +354,7 @@ fn silence_restarts_the_count() {
     assert_eq!(bench.next().unwrap().1, retry(2));
 }
 
+/// Contract: K6
 #[test]
 fn keys_are_wiped_540s_after_the_last_session() {
     for event in [Event::ResponseReceived, Event::ResponseSent] {
@@ -356,6 +370,7 @@ fn keys_are_wiped_540s_after_the_last_session() {
     }
 }
 
+/// Contract: T2, H11
 #[test]
 fn persistent_keepalives_follow_every_message() {
     let all = ALL_EVENTS
@@ -383,6 +398,7 @@ fn persistent_keepalives_follow_every_message() {
     assert_eq!(bench.next(), None);
 }
 
+/// Contract: N15
 #[test]
 fn persistent_keepalives_go_on_and_stop_when_switched_off() {
     let mut bench = Bench::new(EVERY_25S);
@@ -397,6 +413,7 @@ fn persistent_keepalives_go_on_and_stop_when_switched_off() {
     assert_eq!(bench.next(), None);
 }
 
+/// Contract: N15
 #[test]
 fn switching_persistent_keepalives_on_sends_one() {
     let other = Config {
@@ -435,6 +452,7 @@ fn several_at_once() {
     assert_eq!(bench.timers.next_deadline(), None);
 }
 
+/// Contract: K5
 #[test]
 fn one_last_minute_renewal_a_session() {
     let mut bench = Bench::new(OFF);

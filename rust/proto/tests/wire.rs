@@ -11,6 +11,7 @@ use wg_proto::wire::{inner_packet, padded_len, Counter, DataHeader, Index, Maced
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
+    /// Contract: V1
     #[test]
     fn any_bytes_parse_or_fail(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
         let _ = Message::parse(&bytes);
@@ -52,6 +53,7 @@ proptest! {
         }
     }
 
+    /// Contract: D1
     #[test]
     fn data_headers_round_trip(index in any::<u32>(), counter in any::<u64>()) {
         let mut bytes = DataHeader::new(Index(index), Counter(counter)).as_bytes().to_vec();
@@ -63,6 +65,7 @@ proptest! {
         prop_assert_eq!(data.header.counter(), Counter(counter));
     }
 
+    /// Contract: D2
     #[test]
     fn padding_is_short_and_stays_below_the_mtu(len in 0usize..70_000, mtu in 0usize..70_000) {
         let padded = padded_len(len, mtu);
@@ -81,6 +84,7 @@ proptest! {
         prop_assert!(padded_len(len, mtu) >= len);
     }
 
+    /// Contract: V9
     #[test]
     fn inner_packets_fit(mut bytes in prop::collection::vec(any::<u8>(), 0..100), six in any::<bool>()) {
         if let Some(first) = bytes.first_mut() {

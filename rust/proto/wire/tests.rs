@@ -15,6 +15,7 @@ fn message(kind: u32, len: usize) -> Vec<u8> {
     bytes
 }
 
+/// Contract: V1
 #[test]
 fn sizes_are_exact() {
     for (kind, size) in [(1, 148), (2, 92), (3, 64)] {
@@ -32,6 +33,7 @@ fn sizes_are_exact() {
     assert!(Message::parse(&message(4, 65535)).is_ok());
 }
 
+/// Contract: V1
 #[test]
 fn the_whole_type_word_counts() {
     for kind in [0, 5, 0x0100_0001, 0x0001_0004, 0x0000_0104, u32::MAX] {
@@ -44,6 +46,7 @@ fn the_whole_type_word_counts() {
     }
 }
 
+/// Contract: D1
 #[test]
 fn data_header_layout() {
     let header = DataHeader::new(Index(0x0403_0201), Counter(0x0807_0605_0403_0201));
@@ -62,6 +65,7 @@ fn data_header_layout() {
     }
 }
 
+/// Contract: C1
 #[test]
 fn macs_cover_everything_before_them() {
     let bytes = message(1, 148);
@@ -76,6 +80,7 @@ fn macs_cover_everything_before_them() {
     }
 }
 
+/// Contract: D2
 #[test]
 fn padding_stops_at_the_mtu() {
     assert_eq!(padded_len(0, 1420), 0);
@@ -107,6 +112,7 @@ fn ipv4(total_len: u16, have: usize) -> Vec<u8> {
     packet
 }
 
+/// Contract: V9
 #[test]
 fn inner_ipv4() {
     let check = |total_len, have| inner_packet(&ipv4(total_len, have), have);
@@ -128,6 +134,7 @@ fn inner_ipv4() {
     assert!(inner_packet(&ipv4(1400, 40), 1408).is_ok());
 }
 
+/// Contract: V9
 #[test]
 fn inner_ipv6() {
     let mut packet = vec![0; 64];
@@ -144,6 +151,7 @@ fn inner_ipv6() {
     assert_eq!(inner_packet(&packet, 64), Err(InnerError::Length));
 }
 
+/// Contract: V9
 #[test]
 fn inner_must_be_ip() {
     assert_eq!(inner_packet(&[], 0), Err(InnerError::NotIp));

@@ -206,11 +206,38 @@ transfer() {
 	python3 "$TEST_DIR/xfer.py" --from "$(ns "$from")" --to "$(ns "$to")" --dst "$dst" "$@"
 }
 
+# ---- the kernel's own view ---------------------------------------------------
+
+TRACING=/sys/kernel/tracing
+# kernel_event NAME FUNCTION FIELD...: from now on each call of FUNCTION is noted
+# with these fields of its arguments, by their names in the kernel's BTF
+# ("dev=dev->name:string"). Ends with the case.
+kernel_event() {
+	local name=$1 function=$2
+	shift 2
+	[[ -e $TRACING/dynamic_events ]] || mount -t tracefs tracefs "$TRACING" 2> /dev/null || skip "no tracefs"
+	grep -qF 'f[:[<group>' "$TRACING/README" || skip "no function probes"
+	grep -qF '<argname>[->' "$TRACING/README" || skip "no BTF for probes"
+	echo "f:wgtest/$name $function $*" >> "$TRACING/dynamic_events"
+	echo 1 > "$TRACING/events/wgtest/$name/enable"
+}
+# kernel_events NAME: the lines noted so far.
+kernel_events() { grep "$1: (" "$TRACING/trace" || true; }
+# forget_events: ends all of them.
+forget_events() {
+	[[ -d $TRACING/events/wgtest ]] || return 0
+	echo 0 > "$TRACING/events/wgtest/enable"
+	sed -n 's,^[a-z][^:]*:\(wgtest/[a-z_]*\).*,-:\1,p' "$TRACING/dynamic_events" |
+		while read -r line; do echo "$line" >> "$TRACING/dynamic_events"; done
+	: > "$TRACING/trace"
+}
+
 # ---- running ----------------------------------------------------------------
 
 # forget_all: ends every process, namespace and link of ours.
 forget_all() {
 	local n p
+	forget_events
 	for n in $(ip netns list 2> /dev/null | awk -v p="$NS_PREFIX-" 'index($1, p) == 1 { print $1 }'); do
 		for p in $(ip netns pids "$n" 2> /dev/null); do kill -KILL "$p" 2> /dev/null; done
 		ip netns del "$n" 2> /dev/null

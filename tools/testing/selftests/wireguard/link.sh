@@ -325,4 +325,59 @@ t_threads() {
 }
 test_case "R11 threads: none a peer in this driver, threaded NAPI in the C driver" t_threads
 
+t_room() {
+	local line
+	ns_add A
+	on A ip link add wg0 type wireguard
+	kernel_event room dev_get_stats 'name=dev->name:string' 'head=dev->needed_headroom:u16' 'tail=dev->needed_tailroom:u16'
+	on A ip -s link show dev wg0 > /dev/null
+	line=$(kernel_events room | grep 'name="wg0"' | tail -n 1)
+	# 16 + 40 + 8 and what the kernel adds for cache lines (64 bytes, at least 32).
+	matches "$line" 'head=(96|128|192) tail=32$' "needed room"
+	[[ $(uname -m) != x86_64 ]] || matches "$line" 'head=128 ' "headroom"
+}
+test_case "R6 packets are made with 128 bytes of headroom and 32 of tailroom" t_room
+
+t_workqueues() {
+	local event=$TRACING/events/workqueue/workqueue_queue_work
+	[[ -d $event ]] || skip "no trace events of work queues"
+	: > "$TRACING/trace"
+	echo 'workqueue ~ "wg-*"' > "$event/filter"
+	echo 1 > "$event/enable"
+	tunnel
+	pings A 10.77.0.2
+	echo 0 > "$event/enable"
+	echo 0 > "$event/filter"
+	# Handshakes are worked on there.
+	grep -q 'workqueue=wg-kex-wg0' "$TRACING/trace"
+	# One that may be needed to free memory has a thread of its own for that.
+	cat /proc/[0-9]*/comm > "$WORK/threads" 2> /dev/null || true
+	equal "$(grep -c 'R-wg-crypt-wg0$' "$WORK/threads")" 2 "rescuers of wg-crypt-wg0, for two interfaces"
+	refute grep -q 'R-wg-kex' "$WORK/threads"
+	on A ip link del wg0
+	on B ip link del wg0
+	cat /proc/[0-9]*/comm > "$WORK/threads" 2> /dev/null || true
+	refute grep 'R-wg-' "$WORK/threads"
+}
+test_case "R12 work queues wg-kex and wg-crypt for each interface" t_workqueues
+
+t_log_sockets() {
+	local mark="wgtest-$$-$RANDOM"
+	ns_add A
+	on A ip link add wg0 type wireguard
+	on A wg set wg0 listen-port 2000
+	on A sysctl -qw net.ipv6.bindv6only=1
+	hold_port A 0.0.0.0 2000
+	echo "$mark" > /dev/kmsg
+	fails_with "Address already in use" on A ip link set wg0 up
+	kill "$HOLDER"
+	wait "$HOLDER" 2> /dev/null || true
+	hold_port A :: 2000
+	fails_with "Address already in use" on A ip link set wg0 up
+	dmesg | sed "1,/$mark/d" | sed -n 's/.*wireguard: //p' > "$WORK/lines"
+	equal "$(cat "$WORK/lines")" "wg0: Could not create IPv4 socket
+wg0: Could not create IPv6 socket" "lines in the log"
+}
+test_case "G1 sockets that cannot be made are told in the log" t_log_sockets
+
 run_tests

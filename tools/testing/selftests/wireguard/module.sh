@@ -200,6 +200,35 @@ t_debug_lines() {
 }
 test_case "G2 G3 G4 each peer and keypair is told created, then destroyed" t_debug_lines
 
+t_numbers() {
+	local c _
+	modprobe wireguard
+	mount -t debugfs none /sys/kernel/debug 2> /dev/null || true
+	c=$(control) || skip "no dynamic debug"
+	echo "module wireguard +p" > "$c"
+	log_mark
+	for _ in 1 2 3; do
+		tunnel
+		pings A 10.77.0.2 1
+		on A ip link del wg0
+		on B ip link del wg0
+		ns_del A
+		ns_del B
+	done
+	sleep 0.5
+	log_since > "$WORK/lines"
+	echo "module wireguard -p" > "$c"
+	python3 - "$WORK/lines" <<- 'PY'
+		import re, sys
+		text = open(sys.argv[1]).read()
+		for what in ("Peer", "Keypair"):
+		    numbers = [int(n) for n in re.findall(rf"wg0: {what} (\d+) created", text)]
+		    print("#", what, numbers)
+		    assert len(numbers) >= 6 and numbers == sorted(set(numbers)), what
+	PY
+}
+test_case "G5 numbers of peers and keypairs only grow, whatever goes" t_numbers
+
 t_parallel() {
 	local i p pids=()
 	modprobe wireguard

@@ -6,19 +6,35 @@
                                            last one and the ICMP error that follows
     probe.py raw NS IF PROTOCOL HEX        sends a packet by AF_PACKET, prints the outcome
     probe.py dgram NS IF HEX               the same, the kernel derives the protocol
+    probe.py outq NS DESTINATION COUNT SIZE COMMAND...
+                                           sends datagrams; prints how many bytes of the
+                                           socket are in flight, before and after COMMAND
+    probe.py blocked NS DESTINATION        sends until a small send buffer is full (at most
+                                           500 datagrams), prints how many went
+    probe.py flow NS DESTINATION SIZE COUNT MARK PRIORITY
+                                           sends datagrams of one flow, marked
+    probe.py burst NS DESTINATION SECONDS  sends datagrams of 100 bytes as fast as it can,
+                                           64 at once; prints how many
+    probe.py arrivals NS ADDRESS PORT FILE when datagrams came, by the kernel's clock, once
+                                           FILE exists
     probe.py bound NS ADDRESS PORT         binds a UDP socket and holds it until killed
 """
 
 import errno
+import fcntl
+import os
 import select
 import socket
 import struct
+import subprocess
 import sys
+import termios
 import time
 
 import netns
 
 IP_RECVERR, IPV6_RECVERR = 11, 25
+SO_SNDBUFFORCE, SO_TIMESTAMPNS, UDP_SEGMENT = 32, 35, 103
 
 
 def outcome(call):
@@ -75,6 +91,82 @@ def dgram(name, dev, packet):
     print(outcome(lambda: sock.sendto(data, (dev, 0))))
 
 
+def in_flight(sock):
+    """Bytes of packets that this socket owns."""
+    return struct.unpack("=i", fcntl.ioctl(sock, termios.TIOCOUTQ, bytes(4)))[0]
+
+
+def outq(name, dst, count, size, *command):
+    sock = netns.sock(name, netns.family(dst), socket.SOCK_DGRAM)
+    for _ in range(int(count)):
+        sock.sendto(bytes(int(size)), (dst, 9))
+    # What is not held is gone after a while.
+    time.sleep(1.0)
+    held = in_flight(sock)
+    subprocess.run(command, check=True)
+    end = time.monotonic() + 10
+    while in_flight(sock) and time.monotonic() < end:
+        time.sleep(0.05)
+    print(held, in_flight(sock))
+
+
+def blocked(name, dst):
+    sock = netns.sock(name, netns.family(dst), socket.SOCK_DGRAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8192)
+    sock.setblocking(False)
+    sent = 0
+    try:
+        while sent < 500:
+            sock.sendto(bytes(1000), (dst, 9))
+            sent += 1
+            time.sleep(0.002)
+    except BlockingIOError:
+        pass
+    print(sent)
+
+
+def flow(name, dst, size, count, mark, priority):
+    sock = netns.sock(name, netns.family(dst), socket.SOCK_DGRAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, int(mark))
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_PRIORITY, int(priority))
+    sock.connect((dst, 9))
+    for _ in range(int(count)):
+        sock.send(bytes(int(size)))
+
+
+def burst(name, dst, seconds):
+    sock = netns.sock(name, netns.family(dst), socket.SOCK_DGRAM)
+    # Beyond the limit for users: the queue is to be full, not the socket.
+    sock.setsockopt(socket.SOL_SOCKET, SO_SNDBUFFORCE, 1 << 28)
+    sock.setsockopt(socket.IPPROTO_UDP, UDP_SEGMENT, 100)
+    sock.connect((dst, 9))
+    sent, data = 0, bytes(6400)
+    end = time.monotonic() + float(seconds)
+    while time.monotonic() < end:
+        for _ in range(20):
+            sock.send(data)
+            sent += 64
+    print(sent)
+
+
+def arrivals(name, address, port, stop):
+    sock = netns.sock(name, netns.family(address), socket.SOCK_DGRAM)
+    sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+    sock.bind((address, int(port)))
+    print("bound", flush=True)
+    while not os.path.exists(stop):
+        time.sleep(0.1)
+    sock.setblocking(False)
+    while True:
+        try:
+            _, control, _, _ = sock.recvmsg(2048, 512)
+        except BlockingIOError:
+            break
+        seconds, nanos = struct.unpack("=qq", control[0][2])
+        print(f"{seconds}.{nanos:09d}")
+    print("done", flush=True)
+
+
 def bound(name, address, port):
     sock = netns.sock(name, netns.family(address), socket.SOCK_DGRAM)
     sock.bind((address, int(port)))
@@ -83,4 +175,5 @@ def bound(name, address, port):
 
 
 if __name__ == "__main__":
-    {"udp": udp, "raw": raw, "dgram": dgram, "bound": bound}[sys.argv[1]](*sys.argv[2:])
+    {"udp": udp, "raw": raw, "dgram": dgram, "bound": bound, "outq": outq, "blocked": blocked, "flow": flow,
+     "burst": burst, "arrivals": arrivals}[sys.argv[1]](*sys.argv[2:])
