@@ -13,6 +13,8 @@ from ktap import diag, equal
 
 BLOCK = 32
 PINS = {
+    "cuts": "fbc98445 3a008740 f4d8a152 795141e6 ca11ce45 98175d40 3d207ed3 16f0c94d 2d2ef751 5da0f767 65506355"
+            " e95b435d 980c21f7 827124e7 3de94a92 fa8486bf aa714f95 06b0a5ec d403d9b0 bdefe790 98284997 5200b7ac",
 }
 
 
