@@ -21,7 +21,7 @@ from wgpeer import COOKIE, RESPONSE
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 SPACE = f"wgtflood{os.getpid()}"
-LENGTH = 8
+LENGTH = 6
 # The 4,096 messages that may wait and what else is under way, a few KiB each at most.
 MEMORY_KIB = 64 * 1024
 
@@ -94,7 +94,8 @@ def joins(end):
     began, cookie, cookies = time.monotonic(), None, 0
     for tries in range(1, 200):
         end.send(end.peer.initiation(cookie=cookie))
-        until = time.monotonic() + 1.0
+        # As long as any peer waits: a message may be in the queue for a second.
+        until = time.monotonic() + 5.0
         while time.monotonic() < until:
             message = end.receive(timeout=0.5)
             if message and message[0] == RESPONSE:
@@ -185,7 +186,7 @@ def _data(w):
     end.handshake()
     end.alive()
     home = end.endpoint()
-    flood = Flood(w, f"data:{end.session.remote}", length=5)
+    flood = Flood(w, f"data:{end.session.remote}", length=4)
     time.sleep(1)
     sent, answered, longest = pings(end, flood)
     newcomer = w.end(3)

@@ -22,7 +22,7 @@ import time
 import netns
 from wgcrypto import blake2s, mac
 
-SOL_UDP, UDP_SEGMENT, IP_PKTINFO, IPV6_PKTINFO, SO_RCVBUFFORCE = 17, 103, 8, 50, 33
+SOL_UDP, UDP_SEGMENT, IP_PKTINFO, IPV6_PKTINFO, IPV6_FREEBIND, SO_RCVBUFFORCE = 17, 103, 8, 50, 78, 33
 PREPARED, TRAIN = 1024, 20
 
 
@@ -52,6 +52,9 @@ def main(namespace, address, port, public, kind, seconds):
     segment = (SOL_UDP, UDP_SEGMENT, struct.pack("=H", 148))
     sock = netns.sock(namespace, socket.AF_INET6 if six else socket.AF_INET, socket.SOCK_DGRAM)
     sock.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 1 << 24)
+    if six:
+        # Else a source must be an address of an interface, not only of a route.
+        sock.setsockopt(socket.IPPROTO_IPV6, IPV6_FREEBIND, 1)
     sock.bind(("::" if six else "0.0.0.0", 7777))
     sock.setblocking(False)
     to, got = (address, int(port)), {}

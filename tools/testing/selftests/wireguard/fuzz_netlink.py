@@ -18,7 +18,7 @@ DEVICE = "wgz"
 PRIVATE = [bytes(32), bytes(range(1, 33)), bytes(range(101, 133))]
 KEYS = [bytes([number]) * 32 for number in range(6)] + [public_key(private) for private in PRIVATE[1:]]
 ERRORS = {"ok", "EINVAL", "ERANGE", "EBADR", "ENODEV", "EPFNOSUPPORT", "EOPNOTSUPP", "EADDRINUSE"}
-PINNED_SEED, PINNED = 20240917, 2400
+PINNED_SEED, PINNED = 20240917, 1024
 
 
 def u(size, value):

@@ -43,7 +43,7 @@ def batches(first, count):
 def add(client, device, count, first):
     for batch in batches(first, count):
         fine(client.set(device, genl.array(genl.PEERS, [genl.peer(key(i), ips=[
-            genl.allowed(f"172.{16 + (i >> 16 & 15)}.{i >> 8 & 255}.{i & 255}", 32), genl.allowed(f"fd88::{i:x}:0", 112)]) for i in batch])), "add")
+            genl.allowed(f"172.{16 + (i >> 16 & 15)}.{i >> 8 & 255}.{i & 255}", 32), genl.allowed(f"fd88::{i >> 16:x}:{i & 65535:x}:0", 112)]) for i in batch])), "add")
 
 
 def count(client, device):
