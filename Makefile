@@ -21,7 +21,7 @@ MODULE ?= ours
 kbuild = $(MAKE) -C $(KDIR) M=$(CURDIR) $(if $(MO),MO=$(abspath $(MO)))
 rust_files = $$(git ls-files --cached --others --exclude-standard '*.rs')
 
-export MODULE SUITE ONLY NIGHTLY FAR ROWS FRESH QUICK TARGET TIME MERGE
+export MODULE SUITE ONLY NIGHTLY FAR SEED FUZZ_SECONDS PARTS ROWS FRESH QUICK TARGET TIME MERGE
 
 .PHONY: all
 all: modules
@@ -76,7 +76,7 @@ demo:
 shell:
 	@qemu/demo.sh --shell
 
-.PHONY: test test-host test-vm test-netns test-twovm test-smoke test-arm64-smoke test-operator fuzz
+.PHONY: test test-host test-vm test-netns test-twovm test-smoke test-arm64-smoke test-operator test-all fuzz
 test:
 	@qemu/test.sh all
 # TARGET=s390x: on a big-endian machine, emulated.
@@ -101,6 +101,9 @@ test-operator:
 .PHONY: tools
 tools:
 	@qemu/tools.sh
+# Hours without KVM; PARTS="host netns" for some of it.
+test-all:
+	@qemu/test-all.sh
 
 # Both drivers side by side; ROWS="bulk rtt" for some of it.
 .PHONY: bench
@@ -120,6 +123,7 @@ help:
 	@echo "  make test-host       cargo test in the Debian 13 root; TARGET=s390x: emulated, big-endian"
 	@echo "  make fuzz            fuzz wg_proto; TARGET=\"messages tunnel\" TIME=SECONDS for each"
 	@echo "  make test-netns      the kernel's own test of WireGuard, from its source package"
+	@echo "  make test-all        everything there is, hours without KVM; PARTS=\"check host\""
 	@echo "  make contract        the table of contract items and their tests"
 	@echo "  make test-smoke      the demo's steps with less data, counted; KERNEL= ARCH="
 	@echo "  make test-arm64-smoke    the same on arm64"

@@ -102,14 +102,17 @@ guest() {
 }
 
 vm() {
-	local names=${SUITE:-} run aead
+	local names=${SUITE:-} name run="TEST_SLOWNESS=$slowness" aead
 	aead=$("$WG_QEMU/build.sh" --aead-test) || {
 		add 0 0 1 "building tools/testing/aead"
 		return 0
 	}
-	run=$(printf 'TEST_SLOWNESS=%q NIGHTLY=%q ONLY=%q' "$slowness" "${NIGHTLY:-}" "${ONLY:-}")
 	# Every length takes its time.
-	[[ -z ${AEAD_EVERY:-} ]] || run+=" AEAD_EVERY=1 TEST_TIMEOUT=7200"
+	[[ -z ${AEAD_EVERY:-} ]] || TEST_TIMEOUT=${TEST_TIMEOUT:-7200}
+	# What the tests themselves read, see their README.
+	for name in NIGHTLY ONLY VERBOSE SEED FUZZ_SECONDS PINS AEAD_EVERY TEST_TIMEOUT; do
+		[[ -z ${!name:-} ]] || run+=" $name=$(printf '%q' "${!name}")"
+	done
 	guest "guest tests" --add "$aead" --run "$run guest/run-tests.sh ${names//,/ }"
 	[[ ! -e $work/vm ]] || cp "$work/vm" "$WG_TREE/build/guest.tap"
 }

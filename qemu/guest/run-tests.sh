@@ -87,7 +87,8 @@ run_file() {
 	if [[ -d /sys/module/wireguard ]] && ! timeout 60 rmmod wireguard; then
 		problem "the module cannot be removed"
 	fi
-	dmesg | sed "1,/$marker/d" >"$out.log"
+	# A log that has run over has lost the marker, and is all of this file.
+	dmesg | awk -v m="$marker" '{ line[NR] = $0 } index($0, m) { from = NR } END { for (i = from + 1; i <= NR; i++) print line[i] }' >"$out.log"
 	if ! "$here/kernel-log-check" "$out.log" >"$out.bad"; then
 		problem "the kernel log is not clean:"
 		sed 's/^/# /' "$out.bad" | head -n 20

@@ -127,7 +127,7 @@ class Client:
         self.sock.setsockopt(SOL_NETLINK, NETLINK_CAP_ACK, 1)
         self.sock.setsockopt(SOL_NETLINK, NETLINK_EXT_ACK, 1)
         self.sequence = 0
-        self.text = ""
+        self.forget()
         self.info = self._family(family)
         self.family = struct.unpack("=H", get(self.info, 1))[0]
 
@@ -156,12 +156,19 @@ class Client:
             data = data[(length + 3) & ~3:]
         return out
 
+    def forget(self):
+        """What the last answer explained: a text, the attribute to blame by its offset in the
+        request, the type of a missing attribute and the offset of the nest that lacks it."""
+        self.text, self.offset, self.missing, self.nest = "", None, None, None
+
     def _error(self, flags, body, header):
-        """The positive errno of an NLMSG_ERROR or NLMSG_DONE body; keeps the extack text."""
-        self.text = ""
+        """The positive errno of an NLMSG_ERROR or NLMSG_DONE body; keeps the extended ack."""
+        self.forget()
         if flags & 0x200 and len(body) > header:
-            text = get(parse(body[header:]), 1)
-            self.text = (text or b"").rstrip(b"\0").decode()
+            ack = parse(body[header:])
+            self.text = (get(ack, 1) or b"").rstrip(b"\0").decode()
+            self.offset, self.missing, self.nest = (
+                value and struct.unpack("=I", value)[0] for value in (get(ack, 2), get(ack, 5), get(ack, 6)))
         return -struct.unpack_from("=i", body)[0] if len(body) >= 4 else 0
 
     def request(self, body, command=SET, flags=REQUEST | ACK, **header):
@@ -216,6 +223,14 @@ class Client:
                 else:
                     peers.append([fields, entries(get(fields, P_ALLOWEDIPS))])
         return messages[0].attributes, peers
+
+    def config(self, dev):
+        """All that a SET can change, as a plain value: (port, fwmark, private key, peers)."""
+        attributes, peers = self.device(dev)
+        return (struct.unpack("=H", get(attributes, LISTEN_PORT))[0], struct.unpack("=I", get(attributes, FWMARK))[0],
+                get(attributes, PRIVATE_KEY),
+                [tuple(get(fields, kind) for kind in (P_PUBLIC_KEY, P_PSK, P_ENDPOINT, P_KEEPALIVE)) + ([prefix(e) for e in ips],)
+                 for fields, ips in peers])
 
     def close(self):
         self.sock.close()

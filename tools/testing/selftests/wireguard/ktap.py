@@ -2,6 +2,7 @@
 """KTAP for test programs in Python: register cases, run them, exit accordingly."""
 
 import errno
+import functools
 import os
 import re
 import subprocess
@@ -76,6 +77,7 @@ def run(*command, check=True):
     return done.stdout
 
 
+@functools.cache
 def ours():
     """Whether the loaded driver is the Rust one (see lib.sh)."""
     choice = os.environ.get("TEST_DRIVER")

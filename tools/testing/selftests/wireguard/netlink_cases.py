@@ -11,6 +11,7 @@ import threading
 
 import genl
 import ktap
+import netlink_hostile  # noqa: F401  (registers its cases)
 from genl import (DUMP_INTR, FLAGS, FWMARK, IFINDEX, IFNAME, LISTEN_PORT, P_ALLOWEDIPS, P_ENDPOINT,
                   P_KEEPALIVE, P_LAST_HANDSHAKE, P_PROTOCOL, P_PSK, P_PUBLIC_KEY, P_RX_BYTES,
                   P_TX_BYTES, PEERS, PRIVATE_KEY, PUBLIC_KEY, REMOVE_ME, REPLACE_ALLOWEDIPS,

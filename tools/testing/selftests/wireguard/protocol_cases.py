@@ -9,8 +9,9 @@ import time
 
 import genl
 import ktap
-import protocol_load  # noqa: F401  (registers its cases)
-import protocol_state  # noqa: F401  (so does this)
+import protocol_hostile  # noqa: F401  (registers its cases)
+import protocol_load  # noqa: F401  (so does this)
+import protocol_state  # noqa: F401  (and this)
 import wgpeer
 from ktap import case, equal, refused, run, true
 from protocol_world import IP_TOS, IPV6_TCLASS, world

@@ -200,6 +200,15 @@ class World:
     def stats(self, *names):
         return [self.stat(n) for n in names]
 
+    def counters(self):
+        """All that `ethtool -S` tells of the device."""
+        out = {}
+        for line in run("ethtool", "-S", "wg0", check=False).splitlines():
+            name, _, value = line.strip().rpartition(": ")
+            if value.isdigit():
+                out[name] = int(value)
+        return out
+
     def expect(self, names, values, what):
         """Counters soon have these values, and keep to them."""
         with contextlib.suppress(AssertionError):

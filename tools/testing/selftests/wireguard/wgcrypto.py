@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 """The primitives of WireGuard in plain Python (RFC 7748, RFC 8439, XChaCha draft, RFC 7693).
 
-For tests only: slow, and not constant in time.
+For tests only: slow, and not constant in time. Where the `cryptography` package is installed, its
+curve and AEAD take the place of ours, which makes floods of messages possible.
 """
 
 import hashlib
@@ -110,6 +111,33 @@ def unseal(key, counter, data, aad=b""):
     return chacha20(key, 1, nonce, data[:-16])
 
 
+PLAIN = (x25519, seal, unseal)
+try:
+    from cryptography.exceptions import InvalidTag
+    from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+    from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
+except ImportError:
+    pass
+else:
+    def x25519(scalar, point):  # pylint: disable=function-redefined
+        """Scalar multiplication on Curve25519; zeros for a point of low order."""
+        try:
+            return X25519PrivateKey.from_private_bytes(scalar).exchange(X25519PublicKey.from_public_bytes(point))
+        except ValueError:
+            return bytes(32)
+
+    def seal(key, counter, plain, aad=b""):  # pylint: disable=function-redefined
+        """ChaCha20-Poly1305; the nonce as a 64-bit counter or 12 bytes."""
+        return ChaCha20Poly1305(key).encrypt(_nonce(counter), plain, aad)
+
+    def unseal(key, counter, data, aad=b""):  # pylint: disable=function-redefined
+        """The plaintext, or None if the tag is wrong."""
+        try:
+            return ChaCha20Poly1305(key).decrypt(_nonce(counter), bytes(data), aad)
+        except InvalidTag:
+            return None
+
+
 def xseal(key, nonce, plain, aad=b""):
     """XChaCha20-Poly1305, 24-byte nonce."""
     return seal(hchacha20(key, nonce[:16]), bytes(4) + nonce[16:], plain, aad)
@@ -144,14 +172,22 @@ def kdf(count, key, data):
 
 def self_test():
     """Published vectors (RFC 7748 5.2, RFC 8439 2.8.2, XChaCha draft 2.2.1)."""
+    for curve, closing, opening in {PLAIN, (x25519, seal, unseal)}:
+        _self_test(curve, closing, opening)
+
+
+def _self_test(curve, closing, opening):
     scalar = bytes.fromhex("a546e36bf0527c9d3b16154b82465edd62144c0ac1fc5a18506a2244ba449ac4")
     point = bytes.fromhex("e6db6867583030db3594c1a424b15f7c726624ec26b3353b10a903a6d0ab1c4c")
-    assert x25519(scalar, point).hex() == "c3da55379de9c6908e94ea4df28d084f32eccf03491c71f754b4075577a28552"
+    assert curve(scalar, point).hex() == "c3da55379de9c6908e94ea4df28d084f32eccf03491c71f754b4075577a28552"
     text = (b"Ladies and Gentlemen of the class of '99: If I could offer you only one tip for the future, "
             b"sunscreen would be it.")
-    sealed = seal(bytes(range(0x80, 0xA0)), bytes.fromhex("070000004041424344454647"), text,
+    sealed = closing(bytes(range(0x80, 0xA0)), bytes.fromhex("070000004041424344454647"), text,
                   bytes.fromhex("50515253c0c1c2c3c4c5c6c7"))
     assert sealed[-16:].hex() == "1ae10b594f09e26a7e902ecbd0600691"
+    assert opening(bytes(range(0x80, 0xA0)), bytes.fromhex("070000004041424344454647"), sealed,
+                   bytes.fromhex("50515253c0c1c2c3c4c5c6c7")) == text
+    assert curve(bytes(range(32)), bytes(32)) == bytes(32)
     assert hchacha20(bytes(range(32)), bytes.fromhex("000000090000004a0000000031415927")).hex() == (
         "82413b4227b27bfed30e42508a877d73a0f9e4d58a74a853c12ec41326d3ecdc")
 

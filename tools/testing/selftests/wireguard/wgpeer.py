@@ -18,6 +18,8 @@ SIZES = {INITIATION: 148, RESPONSE: 92, COOKIE: 64}
 CHAIN = blake2s(b"Noise_IKpsk2_25519_ChaChaPoly_BLAKE2s")
 HASH = blake2s(CHAIN, b"WireGuard v1 zx2c4 Jason@zx2c4.com")
 REJECT_AFTER_MESSAGES = 2**64 - 1 - 8128 - 1
+# Where keys, indices and nonces come from; a reproducible test puts its own here.
+random_bytes = os.urandom
 _last_stamp = 0
 
 
@@ -60,7 +62,7 @@ class Peer:
     """Our end, `private`, towards the other end's public key `remote`."""
 
     def __init__(self, remote, private=None, psk=bytes(32)):
-        self.private = private or os.urandom(32)
+        self.private = private or random_bytes(32)
         self.public = public_key(self.private)
         self.remote, self.psk = remote, psk
         self.static = x25519(self.private, remote)
@@ -73,14 +75,17 @@ class Peer:
         message += self.last_mac1
         return message + (mac(cookie, message) if cookie else bytes(16))
 
-    def initiation(self, stamp=None, cookie=None, word=INITIATION):
-        """A handshake initiation; remembers what the response needs."""
-        index = struct.unpack("<I", os.urandom(4))[0]
-        ephemeral = os.urandom(32)
-        epub = public_key(ephemeral)
+    def initiation(self, stamp=None, cookie=None, word=INITIATION, point=None):
+        """A handshake initiation; remembers what the response needs.
+
+        With an ephemeral key `point` of low order all of its products are zeros.
+        """
+        index = struct.unpack("<I", random_bytes(4))[0]
+        ephemeral = random_bytes(32)
+        epub = point or public_key(ephemeral)
         chain = kdf(1, CHAIN, epub)[0]
         state = blake2s(blake2s(HASH, self.remote), epub)
-        chain, key = kdf(2, chain, x25519(ephemeral, self.remote))
+        chain, key = kdf(2, chain, bytes(32) if point else x25519(ephemeral, self.remote))
         static = seal(key, 0, self.public, state)
         state = blake2s(state, static)
         chain, key = kdf(2, chain, self.static)
@@ -130,16 +135,16 @@ class Peer:
             return None
         return stamp, (chain, blake2s(state, initiation[88:116]), epub, remote)
 
-    def respond(self, state, cookie=None):
-        """(response, session) to an initiation that `read` understood."""
+    def respond(self, state, cookie=None, point=None):
+        """(response, session) to an initiation that `read` understood; `point` as in `initiation`."""
         chain, state, epub, remote = state
-        index = struct.unpack("<I", os.urandom(4))[0]
-        ephemeral = os.urandom(32)
-        mine = public_key(ephemeral)
+        index = struct.unpack("<I", random_bytes(4))[0]
+        ephemeral = random_bytes(32)
+        mine = point or public_key(ephemeral)
         chain = kdf(1, chain, mine)[0]
         state = blake2s(state, mine)
-        chain = kdf(1, chain, x25519(ephemeral, epub))[0]
-        chain = kdf(1, chain, x25519(ephemeral, self.remote))[0]
+        chain = kdf(1, chain, bytes(32) if point else x25519(ephemeral, epub))[0]
+        chain = kdf(1, chain, bytes(32) if point else x25519(ephemeral, self.remote))[0]
         chain, tau, key = kdf(3, chain, self.psk)
         state = blake2s(state, tau)
         message = struct.pack("<III", RESPONSE, index, remote) + mine + seal(key, 0, b"", state)
@@ -154,7 +159,7 @@ class Peer:
 
     def cookie_reply(self, denied, cookie):
         """Our cookie reply to a handshake message of the other end."""
-        nonce = os.urandom(24)
+        nonce = random_bytes(24)
         sealed = xseal(blake2s(b"cookie--", self.public), nonce, cookie, denied[-32:-16])
         return struct.pack("<I", COOKIE) + denied[4:8] + nonce + sealed
 

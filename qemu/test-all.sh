@@ -1,0 +1,78 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# test-all.sh: everything there is to test, part by part, each with a time limit
+# of its own; a table and the sum at the end. Hours without KVM.
+#
+#   PARTS="host netns"   these parts only
+#   PART_SLOWNESS=N      N times as much time for each (1)
+#
+# A part passes if its command exits with 0 and its last count has no failure;
+# one that counts nothing is one failure. Exit status 0: nothing failed.
+
+set -uo pipefail
+# shellcheck source=qemu/lib.sh
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+# The long tests need more time for a file and for the machine than others.
+nightly="TEST_TIMEOUT=3600 VM_TIMEOUT=14400 make test-vm SUITE='$(
+	sed 's/#.*//' "$WG_TREE/tools/testing/selftests/wireguard/nightly" | xargs
+)'"
+
+# NAME SECONDS COMMAND: one line is one part.
+parts=(
+	"check            2400 make check"
+	"host             1800 make test-host"
+	"vm               4800 make test-vm"
+	"netns            1800 make test-netns"
+	"nightly         14400 $nightly"
+	"debug           21600 make test-vm KERNEL=debug"
+	"debug-netns      7200 make test-netns KERNEL=debug"
+	"debug-nightly   21600 TEST_TIMEOUT=9000 ${nightly#* } KERNEL=debug"
+)
+
+names=()
+for part in "${parts[@]}"; do names+=("${part%% *}"); done
+read -r -a wanted <<<"${PARTS:-${names[*]}}"
+for name in "${wanted[@]}"; do
+	[[ " ${names[*]} " == *" $name "* ]] || die "PARTS: there is no \"$name\", but: ${names[*]}"
+done
+
+out=$(mktemp "${TMPDIR:-/tmp}/wg-all.XXXXXX")
+trap 'rm -f "$out"' EXIT
+cd "$WG_TREE" || exit 1
+passed=0 failed=0 table=()
+began=$SECONDS
+
+# run NAME SECONDS COMMAND: one part, its line for the table.
+run() {
+	local rc=0 p f took=$SECONDS note=''
+	printf '\n== part %s: %s\n' "$1" "$3"
+	# What selects cases is for single runs.
+	timeout -k 60 "$(($2 * ${PART_SLOWNESS:-1}))" env -u SUITE -u ONLY -u PARTS bash -c "$3" </dev/null 2>&1 |
+		tee "$out" || rc=$?
+	took=$((SECONDS - took))
+	read -r p f < <(awk '/^[0-9]+ passed, [0-9]+ failed$/ { p = $1; f = $3 } END { print p + 0, f + 0 }' "$out")
+	if ((rc == 124 || rc == 137)); then
+		note="not done after $took s"
+	elif ((rc != 0)); then
+		note="exit status $rc"
+	elif ((p + f == 0)); then
+		note="it counted nothing"
+	fi
+	[[ -z $note || $f != 0 ]] || f=1
+	printf '== part %s: %d passed, %d failed, %d s\n' "$1" "$p" "$f" "$took"
+	passed=$((passed + p))
+	failed=$((failed + f))
+	table+=("$(printf '%-16s %5d passed %5d failed %7d s  %s' "$1" "$p" "$f" "$took" "$note")")
+}
+
+for part in "${parts[@]}"; do
+	read -r name seconds command <<<"$part"
+	[[ " ${wanted[*]} " != *" $name "* ]] || run "$name" "$seconds" "$command"
+done
+
+printf '\n== all parts, %d s\n' $((SECONDS - began))
+printf '%s\n' "${table[@]}"
+printf '%d passed, %d failed\n' "$passed" "$failed"
+((failed == 0))

@@ -1,0 +1,208 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+"""Under a flood from tens of thousands of addresses. See flood.sh.
+
+The flood comes over a veth pair from a namespace that takes whole networks for its own, so what the
+device answers reaches it. Everybody else talks to the device over the loopback device.
+"""
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import time
+
+import ktap
+from ktap import SLOWNESS, case, diag, equal, ours, run, true, wait_until
+from protocol_world import PORT, world
+from wgcrypto import self_test
+from wgpeer import COOKIE, RESPONSE
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+SPACE = f"wgtflood{os.getpid()}"
+LENGTH = 6
+# The 4,096 messages that may wait and what else is under way, a few KiB each at most.
+MEMORY_KIB = 64 * 1024
+
+
+def meminfo(*names):
+    with open("/proc/meminfo", encoding="ascii") as table:
+        values = {line.split(":")[0]: int(line.split()[1]) for line in table}
+    return [values[name] for name in names]
+
+
+@contextlib.contextmanager
+def attacked():
+    """A World with the attacker's network beside it."""
+    run("ip", "link", "del", "va", check=False)
+    run("ip", "netns", "add", SPACE)
+    try:
+        run("ip", "link", "add", "va", "type", "veth", "peer", "name", "vb", "netns", SPACE)
+        for command in ("addr add 192.0.2.1/24 dev va", "addr add 2001:db8::1/64 dev va nodad", "link set va up"):
+            run("ip", *command.split())
+        for command in ("link set lo up", "addr add 192.0.2.2/24 dev vb", "addr add 2001:db8::2/64 dev vb nodad", "link set vb up",
+                        "route add local 198.18.0.0/16 dev lo", "route add local 2001:db8:f000::/36 dev lo"):
+            run("ip", "-n", SPACE, *command.split())
+        run("ip", "route", "add", "198.18.0.0/16", "via", "192.0.2.2")
+        run("ip", "route", "add", "2001:db8:f000::/36", "via", "2001:db8::2")
+        with world() as made:
+            yield made
+    finally:
+        run("ip", "netns", "del", SPACE, check=False)
+
+
+class Flood:
+    """A sender at work. `stop` returns what it has counted."""
+
+    def __init__(self, w, kind, address="192.0.2.1", length=LENGTH):
+        self.memory = [meminfo("MemAvailable", "Slab")]
+        self.process = subprocess.Popen(
+            [sys.executable, os.path.join(HERE, "flood_sender.py"), SPACE, address, str(PORT), w.public.hex(), kind, str(length)],
+            stdout=subprocess.PIPE, text=True)
+        self.address = address
+
+    def running(self):
+        self.memory.append(meminfo("MemAvailable", "Slab"))
+        return self.process.poll() is None
+
+    def finish(self):
+        while self.running():
+            time.sleep(0.1)
+        out = json.loads(self.process.stdout.read())
+        available, slab = zip(*self.memory)
+        out["memory"] = max(available[0] - min(available), max(slab) - slab[0])
+        return out
+
+
+def pings(end, flood, most=400):
+    """Echo requests while the flood lasts: (sent, answered, longest wait in seconds)."""
+    sent = answered = 0
+    longest = 0.0
+    while flood.running() and sent < most:
+        began = time.monotonic()
+        number = end.echo()
+        sent += 1
+        if number in end.replies(number, timeout=2.0):
+            answered += 1
+            longest = max(longest, time.monotonic() - began)
+    return sent, answered, longest
+
+
+def joins(end):
+    """An honest newcomer: tries until it has a session; (tries, cookies, seconds)."""
+    began, cookie, cookies = time.monotonic(), None, 0
+    for tries in range(1, 200):
+        end.send(end.peer.initiation(cookie=cookie))
+        # As long as any peer waits: a message may be in the queue for a second.
+        until = time.monotonic() + 5.0
+        while time.monotonic() < until:
+            message = end.receive(timeout=0.5)
+            if message and message[0] == RESPONSE:
+                end.session = end.peer.finish(message)
+                if end.session:
+                    end.send(end.session.seal())
+                    return tries, cookies, time.monotonic() - began
+            elif message and message[0] == COOKIE:
+                cookie = end.peer.read_cookie(message) or cookie
+                cookies += 1
+                break
+        true(time.monotonic() - began < 30 * SLOWNESS, "a newcomer with a cookie gets in")
+    raise AssertionError("a newcomer needs too many tries")
+
+
+def under_flood(w, kind, address="192.0.2.1", cookies=True):
+    """The common course: a flood, an established peer, newcomers; then quiet again."""
+    old = w.end(2)
+    old.handshake()
+    old.alive()
+    ends = [w.end(3 + i, source="::1" if i % 2 else "127.0.0.1") for i in range(2)]
+    late = w.end(9)
+    flood = Flood(w, kind, address)
+    if cookies:
+        # It has begun when one is refused for want of a cookie.
+        probe = w.end(8)
+
+        def refused():
+            probe.send(probe.peer.initiation())
+            message = probe.receive(timeout=0.5)
+            return message is not None and message[0] == COOKIE
+
+        wait_until(10, lambda: not flood.running() or refused(), "the device is under load")
+        true(flood.running(), "the flood lasts")
+    newcomers = []
+    first = pings(old, flood, 100)
+    for end in ends:
+        if flood.running():
+            newcomers.append(joins(end))
+            end.alive()
+    sent, answered, longest = pings(old, flood)
+    sent, answered, longest = sent + first[0], answered + first[1], max(longest, first[2])
+    out = flood.finish()
+    diag(out)
+    diag(f"echoes {answered} of {sent}, longest wait {longest * 1000:.0f} ms; newcomers (tries, cookies, seconds): {newcomers}")
+    diag({name: value for name, value in w.counters().items() if value})
+    true(sent >= 10 and answered >= sent * 0.7, f"the established session goes on: {answered} of {sent}")
+    true(newcomers, "newcomers came during the flood")
+    true(out["memory"] < MEMORY_KIB, f"memory: {out['memory']} KiB")
+    equal({k: n for k, n in out["answers"].items() if k != str(COOKIE)}, {}, "answers other than cookies")
+    got = out["answers"].get(str(COOKIE), 0)
+    # Never more, and smaller, than what was asked.
+    true(got <= out["sent"], "cookies within what was sent")
+    true(bool(got) == cookies, f"{got} cookies")
+    # Afterwards it is as if nothing had been.
+    time.sleep(1.5)
+    tries, asked, _ = joins(late)
+    true(tries <= 3 and asked <= 2, f"afterwards: {tries} tries, {asked} cookies")
+    for end in [old, late] + ends[:len(newcomers)]:
+        end.drain()
+        end.alive()
+    wait_until(20, lambda: meminfo("Slab")[0] - flood.memory[0][1] < MEMORY_KIB / 4, "the memory returns")
+    return out
+
+
+@case("C1 C5 C6 V3 initiations with a right mac1 from 65,536 IPv4 addresses")
+def _ipv4(w):
+    out = under_flood(w, "initiations")
+    true(out["packets"] > 100, "a flood")
+    if ours():
+        counters = w.counters()
+        true(counters["rx_cookie_sent"] >= out["answers"][str(COOKIE)], "cookies are counted")
+
+
+@case("C1 C5 C6 V3 the same from 65,536 IPv6 networks")
+def _ipv6(w):
+    under_flood(w, "initiations", "2001:db8::1")
+
+
+@case("C1 V4 initiations with a wrong mac1: no answer, no curve, newcomers get in")
+def _junk(w):
+    under_flood(w, "junk", cookies=False)
+
+
+@case("V4 V5 E2 data for an established session from everywhere: it goes on, its endpoint stays")
+def _data(w):
+    end = w.end(2)
+    end.handshake()
+    end.alive()
+    home = end.endpoint()
+    flood = Flood(w, f"data:{end.session.remote}", length=4)
+    time.sleep(1)
+    sent, answered, longest = pings(end, flood)
+    newcomer = w.end(3)
+    tries = joins(newcomer)
+    out = flood.finish()
+    diag(out)
+    diag(f"echoes {answered} of {sent}, longest wait {longest * 1000:.0f} ms; newcomer {tries}")
+    true(sent >= 5 and answered >= sent * 0.7, f"the session goes on: {answered} of {sent}")
+    equal(out["answers"], {}, "answers")
+    equal(end.endpoint(), home, "endpoint")
+    true(out["memory"] < MEMORY_KIB, f"memory: {out['memory']} KiB")
+    end.alive()
+    newcomer.alive()
+
+
+if __name__ == "__main__":
+    self_test()
+    run("ip", "link", "set", "lo", "up")
+    ktap.main(attacked)
