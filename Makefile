@@ -99,6 +99,7 @@ help:
 	@echo "  make test-vm         guest tests; SUITE=\"tunnel config\" MODULE=ours|stock|PATH KERNEL=7.2 ARCH=amd64"
 	@echo "  make test-netns      the kernel's own test of WireGuard, from its source package"
 	@echo "  ... KERNEL=debug     on a debug kernel: KASAN, lockdep, kmemleak (builds it first)"
+	@echo "  ... KERNEL=kcsan     on a kernel with the data race detector"
 	@echo "  make fmt fmt-check clippy    Rust formatting and lints"
 	@echo "  make bench           our driver beside the C driver; ROWS=\"bulk rtt small\" MODULE=ours|PATH"
 	@echo "  make update          look for a newer stock kernel"
