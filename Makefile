@@ -21,7 +21,7 @@ MODULE ?= ours
 kbuild = $(MAKE) -C $(KDIR) M=$(CURDIR) $(if $(MO),MO=$(abspath $(MO)))
 rust_files = $$(git ls-files --cached --others --exclude-standard '*.rs')
 
-export MODULE SUITE ROWS FRESH QUICK
+export MODULE SUITE ONLY NIGHTLY ROWS FRESH QUICK
 
 .PHONY: all
 all: modules

@@ -5,7 +5,9 @@
 #
 #   host   cargo test of the workspace, inside the toolchain root
 #   vm     the guest tests on the stock kernel; SUITE="tunnel config" selects
-#          files, MODULE=stock takes the C driver instead of ours, or a path
+#          files, ONLY=REGEX cases by name, NIGHTLY=1 adds the files listed in
+#          "nightly" of the tests' folder (long ones), MODULE=stock takes the C
+#          driver instead of ours, or a path
 #   netns  the kernel's own test, straight from its source package
 #   all    host and vm
 #
@@ -66,8 +68,9 @@ guest() {
 }
 
 vm() {
-	local names=${SUITE:-}
-	guest "guest tests" --run "TEST_SLOWNESS=$slowness guest/run-tests.sh ${names//,/ }"
+	local names=${SUITE:-} run
+	run=$(printf 'TEST_SLOWNESS=%q NIGHTLY=%q ONLY=%q' "$slowness" "${NIGHTLY:-}" "${ONLY:-}")
+	guest "guest tests" --run "$run guest/run-tests.sh ${names//,/ }"
 }
 
 netns() {

@@ -1,12 +1,14 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# run-tests.sh [NAME...]: run the guest tests (all, or those named; "tunnel" and
-# "tunnel.sh" are the same) and judge each file: its results and plan (KTAP),
+# run-tests.sh [NAME...]: run the guest tests (those named, or all but the files
+# listed in "nightly" beside them; "tunnel" and "tunnel.sh" are the same)
+# and judge each file: its results and plan (KTAP),
 # its exit status, its time, the kernel log while it ran, and that the module
 # can be removed after it; on a kernel with kmemleak also that nothing leaked.
 # The last line is "N passed, N failed".
 #
+#   NIGHTLY=1        all, those of "nightly" too
 #   TEST_SLOWNESS=N  how many times as long everything may take (1)
 #   TEST_TIMEOUT=S   time for one file (600 times that)
 
@@ -21,12 +23,19 @@ table=()
 cd "$tests" || exit 1
 unset TEST_DIR
 
+# nightly NAME: is this file among those that run only on request?
+nightly() {
+	[[ -f nightly ]] && sed 's/#.*//; s/[[:space:]]*$//; s/\.sh$//' nightly | grep -qxF -- "${1%.sh}"
+}
+
 files=()
 if (($#)); then
 	for name; do files+=("${name%.sh}.sh"); done
 else
 	for name in *.sh; do
-		[[ $name == lib.sh || ! -f $name ]] || files+=("$name")
+		[[ $name != lib.sh && -f $name ]] || continue
+		[[ ${NIGHTLY:-} == 1 ]] || ! nightly "$name" || continue
+		files+=("$name")
 	done
 fi
 if ((${#files[@]} == 0)); then
