@@ -131,6 +131,7 @@ help:
 	@echo "  make test-operator   events by the kernel's netlink client, and wg-trace, in a guest"
 	@echo "  make tools           wg-trace, built in the Debian 13 root"
 	@echo "  ... KERNEL=debug     on a debug kernel: KASAN, lockdep, kmemleak (builds it first)"
+	@echo "  ... KERNEL=kcsan     on a kernel with the data race detector"
 	@echo "  make fmt fmt-check clippy    Rust formatting and lints"
 	@echo "  make bench           our driver beside the C driver; ROWS=\"bulk rtt small\" MODULE=ours|PATH"
 	@echo "  make update          look for a newer stock kernel"

@@ -26,7 +26,7 @@ if [[ ${1:-} == --aead-test ]]; then
 	shift
 fi
 make_arch=("${WG_MAKE_ARCH[@]}")
-[[ $WG_VARIANT != debug ]] || make_arch+=(LLVM=-19)
+[[ $WG_VARIANT == stock ]] || make_arch+=(LLVM=-19)
 
 [[ -f $folder/Kbuild ]] || die "there is no Kbuild in $folder"
 mkdir -p "$out"

@@ -24,14 +24,18 @@ if [[ $WG_KERNEL == 16k || $WG_KERNEL == *-16k ]]; then
 	WG_KERNEL=${WG_KERNEL%-}
 	WG_KERNEL=${WG_KERNEL:-7.2}
 fi
-# KERNEL=debug, KERNEL=7.3-debug: a line's debug kernel instead of the stock one.
+# KERNEL=debug, KERNEL=7.3-kcsan: a kernel with checkers instead of the stock one.
 WG_VARIANT=${WG_VARIANT:-stock}
-if [[ $WG_KERNEL == debug || $WG_KERNEL == *-debug ]]; then
-	WG_VARIANT=debug
-	WG_KERNEL=${WG_KERNEL%debug}
-	WG_KERNEL=${WG_KERNEL%-}
-	WG_KERNEL=${WG_KERNEL:-7.2}
-fi
+case $WG_KERNEL in
+debug | kcsan)
+	WG_VARIANT=$WG_KERNEL
+	WG_KERNEL=7.2
+	;;
+*-debug | *-kcsan)
+	WG_VARIANT=${WG_KERNEL##*-}
+	WG_KERNEL=${WG_KERNEL%-*}
+	;;
+esac
 export WG_ARCH WG_KERNEL WG_VARIANT WG_FLAVOUR
 # What a kernel build calls the machine, and how the names of its tools begin.
 case $WG_ARCH in
@@ -42,7 +46,7 @@ unset ARCH KERNEL
 if [[ $WG_ARCH != amd64 && " ${WG_ROOT_EXTRA:-} " != *" $WG_ARCH "* ]]; then
 	export WG_ROOT_EXTRA="${WG_ROOT_EXTRA:+$WG_ROOT_EXTRA }$WG_ARCH"
 fi
-if [[ $WG_VARIANT == debug && " ${WG_ROOT_EXTRA:-} " != *" llvm "* ]]; then
+if [[ $WG_VARIANT != stock && " ${WG_ROOT_EXTRA:-} " != *" llvm "* ]]; then
 	export WG_ROOT_EXTRA="${WG_ROOT_EXTRA:+$WG_ROOT_EXTRA }llvm"
 fi
 

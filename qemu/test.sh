@@ -18,7 +18,8 @@
 #          our wg-trace in the guest
 #   all    host, fuzz, vm and operator
 #
-# KERNEL=debug takes the debug kernel: everything is much slower there.
+# KERNEL=debug and KERNEL=kcsan take a kernel with checkers: everything is much
+# slower there.
 
 set -euo pipefail
 # shellcheck source=qemu/lib.sh
@@ -26,7 +27,7 @@ set -euo pipefail
 
 # How many times as long as on the stock kernel a test may take.
 slowness=1
-[[ $WG_VARIANT != debug ]] || slowness=${TEST_SLOWNESS:-5}
+[[ $WG_VARIANT == stock ]] || slowness=${TEST_SLOWNESS:-5}
 
 passed=0 failed=0
 work=$(mktemp -d "${TMPDIR:-/tmp}/wg-test.XXXXXX")

@@ -175,7 +175,10 @@ pub(crate) fn send_keepalive(peer: SharedRef<'_, Peer>) {
                 device.count(Stat::TxKeepalive);
                 log::sending_keepalive(&device.netdev, peer.number(), &peer.endpoint());
             }
-            Err(_) => peer.count(Stat::NoMemory),
+            Err(_) => {
+                peer.count(Stat::NoMemory);
+                peer.timer_event(Event::SendFailed);
+            }
         }
     }
     let messages = chain.len();
@@ -293,15 +296,15 @@ fn send_batch(peer: &Peer, keypair: &Keypair, first: u64, batch: SkbChain) {
         messages, has_data, ..
     } = sealed;
     if messages.is_empty() {
-        return;
+        return peer.timer_event(Event::SendFailed);
     }
-    if send_messages(peer, messages) {
-        peer.timer_event(if has_data {
-            Event::DataSent
-        } else {
-            Event::KeepaliveSent
-        });
-    }
+    // Persistent keepalives must outlive a network that is away: an event in every case.
+    let sent = send_messages(peer, messages);
+    peer.timer_event(if sent && has_data {
+        Event::DataSent
+    } else {
+        Event::KeepaliveSent
+    });
 }
 
 /// Messages of a batch that are ready to be sent.
