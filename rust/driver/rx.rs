@@ -208,11 +208,7 @@ impl<'g> Reception<'g> {
     }
 
     /// The keypair that we call `index`, if it may still receive. Ends the run of another.
-    fn keypair(
-        &mut self,
-        index: Index,
-        outer: &Outer,
-    ) -> Result<SharedRef<'g, Keypair>, Refused> {
+    fn keypair(&mut self, index: Index, outer: &Outer) -> Result<SharedRef<'g, Keypair>, Refused> {
         let device = self.device;
         if self
             .run
