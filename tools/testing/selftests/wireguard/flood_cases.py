@@ -167,7 +167,7 @@ def _ipv4(w):
     true(out["packets"] > 100, "a flood")
     if ours():
         counters = w.counters()
-        true(counters["rx_cookie_sent"] >= out["answers"][str(COOKIE)], "cookies are counted")
+        true(counters["tx_cookie"] >= out["answers"][str(COOKIE)], "cookies are counted")
 
 
 @case("C1 C5 C6 V3 the same from 65,536 IPv6 networks")

@@ -115,7 +115,7 @@ def under_load(honest):
             time.sleep(1.5)
             tunnel.pings()
             for end in ENDS:
-                value = tunnel.ethtool(end, "rx_cookie_sent")
+                value = tunnel.ethtool(end, "tx_cookie")
                 if value is not None:
                     ktap.diag(f"{name(end)}: {value} cookies sent")
             return
