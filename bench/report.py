@@ -128,9 +128,11 @@ def main():
             old = json.load(f)["rows"] if args.partial else []
     except (OSError, ValueError, KeyError):
         old = []
-    kept = [e for e in old if e.get("row") not in rows]
+    order = [(row, metric) for row, metric, *_ in TABLE]
+    kept = [e for e in old if e["row"] not in rows and (e["row"], e["metric"]) in order]
     with open(args.json, "w") as f:
-        json.dump({"kernel": args.release, "rows": kept + entries}, f, indent=1)
+        both = sorted(kept + entries, key=lambda e: order.index((e["row"], e["metric"])))
+        json.dump({"kernel": args.release, "rows": both}, f, indent=1)
         f.write("\n")
     print()
     if missing:

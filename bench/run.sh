@@ -108,5 +108,9 @@ if [[ -n $(selected cores) ]]; then
 	done
 fi
 
+rc=0
 python3 "$bench/report.py" --release "$release" --json "$WG_TREE/build/bench.json" \
-	${ROWS:+--partial} --rows "$rows" "$out"/*.out
+	${ROWS:+--partial} --rows "$rows" "$out"/*.out || rc=$?
+mkdir -p "$WG_TREE/Documentation/bench"
+python3 "$bench/plot.py" "$WG_TREE/build/bench.json" "$WG_TREE/Documentation/bench/bench.svg"
+exit "$rc"
