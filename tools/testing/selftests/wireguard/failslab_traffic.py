@@ -116,13 +116,20 @@ def _send_gso(world):
 
 
 def _session_by_device(world, end, limit):
-    """The device begins: one datagram, then nobody sends any more. It must arrive."""
+    """The device begins: one datagram, then nobody sends any more. It must arrive.
+
+    Unless it was the datagram itself that found no memory, as a counter tells: then one more.
+    """
+    before = counters()
     equal(inner(world, end.number), 0, "a datagram")
     until = time.monotonic() + limit
-    initiations = 0
+    initiations, again = 0, False
     while time.monotonic() < until:
         message = end.receive(timeout=0.5)
         if not message:
+            if not again and any("tx_drop" in name for name in rise(before, counters())):
+                again = True
+                equal(inner(world, end.number), 0, "another datagram")
             continue
         if message[0] == INITIATION:
             initiations += 1
