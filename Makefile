@@ -109,6 +109,7 @@ help:
 	@echo "  make test-all        everything there is, hours without KVM; PARTS=\"check host\""
 	@echo "  make contract        the table of contract items and their tests"
 	@echo "  ... KERNEL=debug     on a debug kernel: KASAN, lockdep, kmemleak (builds it first)"
+	@echo "  ... KERNEL=kcsan     on a kernel with the data race detector"
 	@echo "  make fmt fmt-check clippy    Rust formatting and lints"
 	@echo "  make bench           our driver beside the C driver; ROWS=\"bulk rtt small\" MODULE=ours|PATH"
 	@echo "  make update          look for a newer stock kernel"

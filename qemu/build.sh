@@ -19,7 +19,7 @@ release=$("$WG_QEMU/kernel.sh" release)
 out=$WG_TREE/build/$release
 [[ " $* " != *' CLIPPY=1 '* ]] || out+=-clippy
 make_arch=(ARCH=x86_64)
-[[ $WG_VARIANT != debug ]] || make_arch+=(LLVM=-19)
+[[ $WG_VARIANT == stock ]] || make_arch+=(LLVM=-19)
 [[ $WG_ARCH != arm64 ]] || make_arch=(ARCH=arm64 CROSS_COMPILE=aarch64-linux-gnu-)
 
 [[ -f $WG_TREE/Kbuild ]] || die "there is no Kbuild in $WG_TREE"

@@ -11,7 +11,8 @@
 # KERNEL=7.2|7.3 chooses the line (newest release of it in trixie-backports of
 # which source, headers, image and modules are all there), ARCH the machine.
 # The choice is kept in the cache; WG_UPDATE=1 looks for a newer one. KERNEL=debug
-# (or 7.3-debug) is a debug kernel built from that source, see kernel-debug.sh.
+# (or 7.3-debug) and KERNEL=kcsan are kernels with checkers, built from that source
+# by kernel-debug.sh.
 
 set -euo pipefail
 # shellcheck source=qemu/lib.sh
@@ -32,7 +33,7 @@ if [[ ! -e /etc/wireguard-rust-root ]]; then
 	need_root
 	exec "$WG_QEMU/root.sh" "$WG_QEMU/kernel.sh" "$what"
 fi
-[[ $WG_VARIANT != debug ]] || exec "$WG_QEMU/kernel-debug.sh" "$what"
+[[ $WG_VARIANT == stock ]] || exec "$WG_QEMU/kernel-debug.sh" "$what"
 
 apt_refresh() {
 	if [[ $WG_ARCH != "$(dpkg --print-architecture)" ]]; then

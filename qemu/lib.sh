@@ -16,20 +16,24 @@ WG_ARCH=${ARCH:-${WG_ARCH:-amd64}}
 WG_ARCH=${WG_ARCH/#x86_64/amd64}
 WG_ARCH=${WG_ARCH/#aarch64/arm64}
 WG_KERNEL=${KERNEL:-${WG_KERNEL:-7.2}}
-# KERNEL=debug, KERNEL=7.3-debug: a line's debug kernel instead of the stock one.
+# KERNEL=debug, KERNEL=7.3-kcsan: a kernel with checkers instead of the stock one.
 WG_VARIANT=${WG_VARIANT:-stock}
-if [[ $WG_KERNEL == debug || $WG_KERNEL == *-debug ]]; then
-	WG_VARIANT=debug
-	WG_KERNEL=${WG_KERNEL%debug}
-	WG_KERNEL=${WG_KERNEL%-}
-	WG_KERNEL=${WG_KERNEL:-7.2}
-fi
+case $WG_KERNEL in
+debug | kcsan)
+	WG_VARIANT=$WG_KERNEL
+	WG_KERNEL=7.2
+	;;
+*-debug | *-kcsan)
+	WG_VARIANT=${WG_KERNEL##*-}
+	WG_KERNEL=${WG_KERNEL%-*}
+	;;
+esac
 export WG_ARCH WG_KERNEL WG_VARIANT
 unset ARCH KERNEL
 if [[ $WG_ARCH != amd64 && " ${WG_ROOT_EXTRA:-} " != *" $WG_ARCH "* ]]; then
 	export WG_ROOT_EXTRA="${WG_ROOT_EXTRA:+$WG_ROOT_EXTRA }$WG_ARCH"
 fi
-if [[ $WG_VARIANT == debug && " ${WG_ROOT_EXTRA:-} " != *" llvm "* ]]; then
+if [[ $WG_VARIANT != stock && " ${WG_ROOT_EXTRA:-} " != *" llvm "* ]]; then
 	export WG_ROOT_EXTRA="${WG_ROOT_EXTRA:+$WG_ROOT_EXTRA }llvm"
 fi
 

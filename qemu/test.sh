@@ -11,7 +11,8 @@
 #   netns  the kernel's own test, straight from its source package
 #   all    host and vm
 #
-# KERNEL=debug takes the debug kernel: everything is much slower there.
+# KERNEL=debug and KERNEL=kcsan take a kernel with checkers: everything is much
+# slower there.
 
 set -euo pipefail
 # shellcheck source=qemu/lib.sh
@@ -19,7 +20,7 @@ set -euo pipefail
 
 # How many times as long as on the stock kernel a test may take.
 slowness=1
-[[ $WG_VARIANT != debug ]] || slowness=${TEST_SLOWNESS:-5}
+[[ $WG_VARIANT == stock ]] || slowness=${TEST_SLOWNESS:-5}
 
 passed=0 failed=0
 work=$(mktemp -d "${TMPDIR:-/tmp}/wg-test.XXXXXX")

@@ -8,7 +8,7 @@
 #   --module WHICH     stock (the C driver, default), or the path of a .ko that
 #                      "modprobe wireguard" then finds in its place
 #   --add SRC[:DEST]   put a file or folder into the guest (DEST: /wg/NAME)
-#   --smp N --mem MIB  CPUs (2), memory (2048; debug kernel 3072)
+#   --smp N --mem MIB  CPUs (2), memory (2048; debug kernels 3072)
 #   --timeout S        end of the whole run (600)
 #   --append ARGS      more kernel arguments
 #   --icount           one CPU, guest time = instructions executed (benchmarks)
@@ -65,7 +65,7 @@ done
 
 if [[ -z $mem ]]; then
 	mem=2048
-	[[ $WG_VARIANT != debug ]] || mem=3072
+	[[ $WG_VARIANT == stock ]] || mem=3072
 fi
 
 # Where the parts are (made now if this is the first time).

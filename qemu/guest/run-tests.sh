@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # run-tests.sh [NAME...]: run the guest tests (those named, or all but the files
-# listed in "nightly" beside them; "tunnel" and "tunnel.sh" are the same)
+# listed in "nightly" beside them and those for kernels with checkers that this
+# one has not; "tunnel" and "tunnel.sh" are the same)
 # and judge each file: its results and plan (KTAP),
 # its exit status, its time, the kernel log while it ran, and that the module
 # can be removed after it; on a kernel with kmemleak also that nothing leaked.
@@ -28,6 +29,14 @@ nightly() {
 	[[ -f nightly ]] && sed 's/#.*//; s/[[:space:]]*$//; s/\.sh$//' nightly | grep -qxF -- "${1%.sh}"
 }
 
+# possible NAME: does the kernel have what this file says it needs? Such files are
+# for kernels with certain checkers, and are no tests of any other.
+possible() {
+	local path
+	path=$(sed -n 's/^# requires: //p' "$1")
+	[[ -z $path || -e $path ]]
+}
+
 files=()
 if (($#)); then
 	for name; do files+=("${name%.sh}.sh"); done
@@ -35,6 +44,7 @@ else
 	for name in *.sh; do
 		[[ $name != lib.sh && -f $name ]] || continue
 		[[ ${NIGHTLY:-} == 1 ]] || ! nightly "$name" || continue
+		possible "$name" || continue
 		files+=("$name")
 	done
 fi

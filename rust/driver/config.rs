@@ -33,6 +33,8 @@ pub(crate) struct Config {
     peers: RBTree<u64, PeerConfig>,
     /// How many there are.
     peer_count: usize,
+    /// Removed peers of which prefixes are still in `routes`, as memory was short.
+    leftovers: RBTree<u64, PeerConfig>,
     /// The next version of the allowed-IPs tables.
     routes: Routes,
     /// Configured or chosen port, host order; 0 for any.
@@ -59,6 +61,7 @@ impl Config {
         Self {
             peers: RBTree::new(),
             peer_count: 0,
+            leftovers: RBTree::new(),
             routes: Routes::new(),
             port: 0,
             up: false,
@@ -70,6 +73,18 @@ impl Config {
     /// All peers in order of creation.
     pub(crate) fn peers(&self) -> impl Iterator<Item = &PeerConfig> {
         self.peers.values()
+    }
+
+    /// Tries again to take the prefixes of removed peers out of the tables. While one is there it
+    /// hides shorter prefixes of living peers.
+    pub(crate) fn sweep(&mut self) {
+        while let Some(mut first) = self.leftovers.cursor_front_mut() {
+            let PeerConfig { peer, routes } = first.current_mut().1;
+            if self.routes.remove_all(peer, routes).is_err() {
+                return;
+            }
+            drop(first.remove_current());
+        }
     }
 
     /// The first peer with a number of at least `number`, in order of creation.
@@ -126,14 +141,15 @@ impl Device {
 
     /// Removes a peer: from now on nothing is sent to it and nothing accepted from it.
     pub(crate) fn remove_peer(&self, config: &mut Config, peer: &Shared<Peer>) {
-        let Some(mut entry) = config.peers.remove(&peer.number()) else {
+        let Some(entry) = config.peers.remove_node(&peer.number()) else {
             return;
         };
         config.peer_count = config.peer_count.saturating_sub(1);
         self.retire(peer);
         // Where memory is short the tables keep prefixes of a peer that is dead, which the data
-        // path takes for absent; they go with the next change or with the interface.
-        let _ = config.routes.remove_all(peer, &mut entry.routes);
+        // path takes for absent, until the next request.
+        config.leftovers.insert(entry);
+        config.sweep();
         let _ = self.allowed_ips.publish(&config.routes);
     }
 
@@ -141,6 +157,7 @@ impl Device {
     pub(crate) fn remove_all_peers(&self, config: &mut Config) {
         let peers = core::mem::replace(&mut config.peers, RBTree::new());
         config.peer_count = 0;
+        config.leftovers = RBTree::new();
         config.routes = Routes::new();
         // Cannot fail: empty tables need no memory.
         let _ = self.allowed_ips.publish(&config.routes);

@@ -226,7 +226,10 @@ pub(crate) fn send_keepalive(peer: SharedRef<'_, Peer>) {
                 let device = peer.device();
                 log::sending_keepalive(&device.netdev, peer.number(), &peer.endpoint());
             }
-            Err(_) => peer.device().count(Stat::NoMemory),
+            Err(_) => {
+                peer.device().count(Stat::NoMemory);
+                peer.timer_event(Event::SendFailed);
+            }
         }
     }
     let messages = chain.len();
@@ -340,15 +343,15 @@ fn send_batch(peer: &Peer, keypair: &Keypair, first: u64, batch: SkbChain) {
         }
     }
     if sealed.is_empty() {
-        return;
+        return peer.timer_event(Event::SendFailed);
     }
-    if send_messages(peer, sealed) {
-        peer.timer_event(if has_data {
-            Event::DataSent
-        } else {
-            Event::KeepaliveSent
-        });
-    }
+    // Persistent keepalives must outlive a network that is away: an event in every case.
+    let sent = send_messages(peer, sealed);
+    peer.timer_event(if sent && has_data {
+        Event::DataSent
+    } else {
+        Event::KeepaliveSent
+    });
 }
 
 /// Encrypts one packet: the messages of its segments, with counters from `counter` on.

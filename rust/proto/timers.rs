@@ -12,7 +12,7 @@
 //! | keepalive | data received, unless pending | 10 s | anything authenticated sent | send a keepalive, so that the other side hears back; once more after 10 s if data came while it was pending |
 //! | silence | data sent, unless pending | 15 s + jitter | anything authenticated received | the other side does not answer: begin a new handshake |
 //! | forget | session derived (always anew); handshake given up, unless pending | 540 s | - | wipe all keys |
-//! | persistent | anything authenticated sent or received, always anew | the configured interval | - | send a keepalive |
+//! | persistent | anything authenticated sent or received, always anew; also what could not be sent | the configured interval | - | send a keepalive |
 //!
 //! * "Data" is a message with a packet inside; "anything authenticated" includes keepalives and
 //!   handshake messages, but not cookie replies.
@@ -41,8 +41,10 @@ pub enum Event {
     /// Data was encrypted and handed to the network (at least one message of a batch had a packet
     /// inside).
     DataSent,
-    /// Only a keepalive was sent.
+    /// Only a keepalive was sent, or messages were made and the network took none of them.
     KeepaliveSent,
+    /// A message could not even be made, for want of memory. Persistent keepalives go on.
+    SendFailed,
     /// A message with a packet inside was received and authenticated.
     DataReceived,
     /// An authenticated keepalive was received.
@@ -50,7 +52,7 @@ pub enum Event {
     /// A handshake was asked for, by data or a user, not by the retransmit timer. To be reported
     /// even if spacing holds the initiation back.
     InitiationRequested,
-    /// A handshake initiation was sent.
+    /// A handshake initiation was sent, or was to be sent and could not be.
     InitiationSent,
     /// A handshake initiation was received and accepted.
     InitiationReceived,
@@ -197,6 +199,7 @@ impl Timers {
                 }
             }
             Event::KeepaliveSent => self.sent(now, config),
+            Event::SendFailed => self.traversed(now, config),
             Event::DataReceived => {
                 self.received(now, config);
                 if self.keepalive == NEVER {

@@ -222,12 +222,15 @@ fn complete(
     log::received_response(&device.netdev, peer.number(), source);
     peer.set_endpoint(source);
     received(&peer, size_of::<Response>());
-    peer.timer_event(Event::ResponseReceived);
-    if installed {
-        peer.handshake_completed();
-        // Confirms the session to the peer: with staged packets, or else with a keepalive.
-        tx::send_keepalive(peer.as_shared_ref());
+    if !installed {
+        // Without a session the handshake is not over: the retries go on.
+        peer.timer_event(Event::KeepaliveReceived);
+        return Some(());
     }
+    peer.timer_event(Event::ResponseReceived);
+    peer.handshake_completed();
+    // Confirms the session to the peer: with staged packets, or else with a keepalive.
+    tx::send_keepalive(peer.as_shared_ref());
     Some(())
 }
 

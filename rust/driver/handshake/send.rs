@@ -89,7 +89,10 @@ fn make(peer: &Shared<Peer>, identity: &Identity) -> Option<Initiation> {
         }
     });
     let Ok(index) = index else {
+        drop(handshake);
         device.count(Stat::NoMemory);
+        // As good as lost on the way: to be tried again.
+        peer.timer_event(Event::InitiationSent);
         return None;
     };
     let made = handshake.noise.initiate(

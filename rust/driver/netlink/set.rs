@@ -51,6 +51,7 @@ pub(super) fn set(req: &Request<'_>) -> Result {
 fn set_device(req: &Request<'_>, dev: &Arc<Device>) -> Result {
     let mut config = dev.lock();
     may_touch_sockets(req, dev)?;
+    config.sweep();
     // 0 would mean that lists cannot tell.
     config.generation = config.generation.wrapping_add(1).max(1);
 

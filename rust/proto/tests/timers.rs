@@ -15,9 +15,10 @@ const OFF: Config = Config {
 const EVERY_25S: Config = Config {
     persistent_keepalive: Some(Duration::from_secs(25)),
 };
-const ALL_EVENTS: [Event; 10] = [
+const ALL_EVENTS: [Event; 11] = [
     Event::DataSent,
     Event::KeepaliveSent,
+    Event::SendFailed,
     Event::DataReceived,
     Event::KeepaliveReceived,
     Event::InitiationRequested,
@@ -414,6 +415,17 @@ fn persistent_keepalives_go_on_and_stop_when_switched_off() {
 }
 
 /// Contract: N15
+#[test]
+fn what_could_not_be_sent_cancels_no_keepalive() {
+    let mut bench = Bench::new(EVERY_25S);
+    bench.on(Event::DataReceived);
+    bench.wait(secs(4));
+    bench.on(Event::SendFailed);
+    assert_eq!(bench.next(), Some((secs(6), keepalive())));
+    bench.on(Event::SendFailed);
+    assert_eq!(bench.next(), Some((secs(25), keepalive())));
+}
+
 #[test]
 fn switching_persistent_keepalives_on_sends_one() {
     let other = Config {

@@ -230,19 +230,23 @@ t_protocol() {
 test_case "X1 R3 protocol must agree with the packet: EPROTONOSUPPORT" t_protocol
 
 t_counters() {
+	local sent packets=11
 	tunnel
 	on A ping -q -c 10 -f -W 5 10.77.0.2 > /dev/null
-	equal "$(peer_field A wg0 "$B_PUB" 7)" 1428 "A transmitted"
+	sent=$(peer_field A wg0 "$B_PUB" 7)
+	# The first ping confirms the session, or a keepalive does where another CPU
+	# was quicker with the ping (S5).
+	if [[ $sent == 1460 ]]; then packets=12; else equal "$sent" 1428 "A transmitted"; fi
 	equal "$(peer_field A wg0 "$B_PUB" 6)" 1372 "A received"
-	equal "$(peer_field B wg0 "$A_PUB" 6)" 1428 "B received"
+	equal "$(peer_field B wg0 "$A_PUB" 6)" "$sent" "B received"
 	equal "$(peer_field B wg0 "$A_PUB" 7)" 1372 "B transmitted"
-	equal "$(link_stat A wg0 tx_bytes)" 1428 "A tx_bytes"
+	equal "$(link_stat A wg0 tx_bytes)" "$sent" "A tx_bytes"
 	equal "$(link_stat A wg0 rx_bytes)" 1372 "A rx_bytes"
-	equal "$(link_stat B wg0 rx_bytes)" 1428 "B rx_bytes"
+	equal "$(link_stat B wg0 rx_bytes)" "$sent" "B rx_bytes"
 	equal "$(link_stat B wg0 tx_bytes)" 1372 "B tx_bytes"
-	equal "$(link_stat A wg0 tx_packets)" 11 "A tx_packets"
+	equal "$(link_stat A wg0 tx_packets)" "$packets" "A tx_packets"
 	equal "$(link_stat A wg0 rx_packets)" 11 "A rx_packets"
-	equal "$(link_stat B wg0 rx_packets)" 11 "B rx_packets"
+	equal "$(link_stat B wg0 rx_packets)" "$packets" "B rx_packets"
 	equal "$(link_stat B wg0 tx_packets)" 11 "B tx_packets"
 }
 test_case "S5 S1 S2 S3 S4 R10 transfer counters after ten pings" t_counters
