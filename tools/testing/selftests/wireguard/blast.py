@@ -15,6 +15,8 @@ import time
 from netns import family, sock
 
 PORT, UDP_SEGMENT = 4991, 103
+# So much that there is always something under way, and others still get the CPU.
+PAUSE = 0.02
 
 
 def listen(namespace, fam):
@@ -43,6 +45,7 @@ def streams(namespace, address):
             out.connect((address, PORT))
             while True:
                 out.sendall(block)
+                time.sleep(PAUSE)
         time.sleep(0.02)
 
 
@@ -55,8 +58,7 @@ def datagrams(namespace, address):
                 out.sendto(large, (address, 9))
                 for _ in range(10):
                     out.sendto(small, (address, 9))
-                # The machine is not to be ours alone.
-                time.sleep(0.01)
+                time.sleep(PAUSE)
         time.sleep(0.02)
 
 

@@ -6,7 +6,7 @@ KIND is what goes out, from addresses that change with every packet:
     initiations   right mac1, nothing else; half of them singly, half in trains
     junk          like these, with a wrong mac1
     data:INDEX    data messages to that receiver index
-Prints one line of JSON: messages and packets sent, addresses, and what came back, by type. The
+Ends after SECONDS, or when its standard input does. Prints one line of JSON: messages and packets sent, addresses, and what came back, by type. The
 namespace must take 198.18.0.0/16 and 2001:db8:f000::/36 for its own.
 """
 
@@ -17,6 +17,7 @@ import os
 import socket
 import struct
 import sys
+import threading
 import time
 
 import netns
@@ -66,7 +67,8 @@ def main(namespace, address, port, public, kind, seconds):
                 message = sock.recv(2048)
                 got[message[0]] = got.get(message[0], 0) + 1
 
-    end = time.monotonic() + float(seconds)
+    end, over = time.monotonic() + float(seconds), threading.Event()
+    threading.Thread(target=lambda: (sys.stdin.read(), over.set()), daemon=True).start()
     for number in itertools.count():
         with contextlib.suppress(OSError):
             if number % 2:
@@ -78,7 +80,7 @@ def main(namespace, address, port, public, kind, seconds):
             packets += 1
         if number % 16 == 0:
             receive(64)
-            if time.monotonic() > end:
+            if over.is_set() or time.monotonic() > end:
                 break
     time.sleep(1)
     receive(1 << 20)

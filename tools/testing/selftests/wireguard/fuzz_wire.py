@@ -21,6 +21,8 @@ from wgpeer import COOKIE, DATA, INITIATION, RESPONSE
 SOL_UDP, UDP_SEGMENT = 17, 103
 POOL = 300
 CHECK_EVERY = 150
+# However slow the machine is: so that every kind of step has its turn.
+FEWEST = 450
 # What reads the driver's debug lines meanwhile; set by fuzz_cases.py.
 objects = None
 
@@ -106,7 +108,9 @@ class Fuzzer:
         """An inner packet, proper or not."""
         d, end = self.d, victim.end
         size = d.pick([0, 1, 8, 100, 500, 1300]) + d.below(20)
-        how = d.below(8)
+        how = d.below(9)
+        if how == 8:
+            return wgpeer.echo(d.pick(self.victims).end.inside, "10.77.0.1", 1)
         if how < 2:
             return wgpeer.echo(end.inside, "10.77.0.1", d.below(65536), body=bytes(size))
         if how == 2:
@@ -309,9 +313,9 @@ def _wire(w):
     honest = Honest(w)
     honest.works("at first")
     fuzzer = Fuzzer(w, dice, [honest.end])
-    until, steps = time.monotonic() + seconds(14), 0
+    until, steps = time.monotonic() + seconds(12), 0
     try:
-        while time.monotonic() < until:
+        while time.monotonic() < until or steps < FEWEST:
             fuzzer.step()
             steps += 1
             if steps % 4 == 0:
@@ -330,7 +334,7 @@ def _wire(w):
     diag(f"{steps} steps {fuzzer.count}, {fuzzer.made} sends, {honest.handshakes} handshakes of the honest peer")
     counters = w.counters()
     diag({name: value for name, value in counters.items() if value})
-    true(steps >= CHECK_EVERY and sessions and w.stat("rx_packets") > 50, "the fuzzer got anywhere")
+    true(sessions and w.stat("rx_packets") > 50, "the fuzzer got anywhere")
     if ours():
         # Hostile input of every kind has arrived where it is judged.
         for name in ("rx_drop_malformed", "rx_drop_mac1", "rx_drop_initiation", "rx_drop_no_keypair",
