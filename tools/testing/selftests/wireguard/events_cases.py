@@ -162,7 +162,7 @@ def _rights(w):
 def _ynl(w):
     folder = os.environ.get("YNL")
     if not folder:
-        raise Skip("no YNL: make test-ynl has it")
+        raise Skip("no YNL: make test-operator has it")
     client = [sys.executable, folder + "/pyynl/cli.py", "--spec", folder + "/wireguard.yaml"]
     env = {**os.environ, "PYTHONPATH": folder + "/python"}
 
