@@ -7,7 +7,7 @@
 # folder, the cache and /tmp have the same paths as outside.
 #
 #   root.sh --path     print where the root lies
-#   WG_ROOT_EXTRA=...  "llvm" and/or "arm64": a root with these tools as well
+#   WG_ROOT_EXTRA=...  of "llvm", "arm64", "deb": a root with these tools as well
 
 set -euo pipefail
 # shellcheck source=qemu/lib.sh
@@ -26,6 +26,7 @@ for extra in ${WG_ROOT_EXTRA:-}; do
 	case $extra in
 	llvm) packages+=(clang-19 lld-19 llvm-19) ;;
 	arm64) packages+=(gcc-aarch64-linux-gnu qemu-system-arm) ;;
+	deb) packages+=(debhelper dh-dkms lintian e2fsprogs) ;;
 	*) die "WG_ROOT_EXTRA: no such set: $extra" ;;
 	esac
 done
