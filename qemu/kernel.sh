@@ -131,22 +131,8 @@ fetch() {
 }
 
 prepare() {
-	local out=$1
-	cp "$parts/config/config" "$out/.config"
-	cp "$parts/config/Module.symvers" "$out/"
-	make -C "$parts/source" O="$out" "${WG_MAKE_ARCH[@]}" LOCALVERSION="$flavour" \
-		-j "$(nproc)" olddefconfig prepare modules_prepare
-	# The stock kernel must be what this tree is for, or its modules do not load.
-	[[ $(<"$out/include/config/kernel.release") == "$release" ]] || {
-		printf 'prepared for %s instead of %s\n' "$(<"$out/include/config/kernel.release")" "$release"
-		return 1
-	}
-	grep -qx CONFIG_RUST=y "$out/.config" || {
-		printf 'CONFIG_RUST was lost: the toolchain does not fit\n'
-		return 1
-	}
-	# Our copy of the symbol table, should the build have written its own.
-	cp "$parts/config/Module.symvers" "$out/"
+	"$WG_TREE/scripts/prepare-kernel.sh" "$parts/source" "$parts/config/config" \
+		"$parts/config/Module.symvers" "$release" "$1" "${WG_MAKE_ARCH[@]}"
 }
 
 # Each as a process of its own, where a failing command ends it (set -e).

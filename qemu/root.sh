@@ -7,7 +7,7 @@
 # folder, the cache and /tmp have the same paths as outside.
 #
 #   root.sh --path     print where the root lies
-#   WG_ROOT_EXTRA=...  "llvm" and/or "arm64": these tools as well, in a root of
+#   WG_ROOT_EXTRA=...  of "llvm", "arm64", "deb": these tools as well, in a root of
 #                      its own that shares the files of the first; "s390x": a
 #                      small root of its own, to run tests on that machine
 #
@@ -32,6 +32,7 @@ for extra in ${WG_ROOT_EXTRA:-}; do
 	case $extra in
 	llvm) extras+=(clang-19 lld-19 llvm-19) ;;
 	arm64) extras+=(gcc-aarch64-linux-gnu qemu-system-arm) ;;
+	deb) extras+=(debhelper dh-dkms lintian e2fsprogs) ;;
 	s390x) ;;
 	*) die "WG_ROOT_EXTRA: no such set: $extra" ;;
 	esac

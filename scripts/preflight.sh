@@ -1,19 +1,25 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# preflight.sh [--quiet] KDIR: can this module be built against that kernel
-# tree? One line for each thing needed; exit status 1 if one is missing. With
-# --quiet only what is missing is said. WG_ANY_KERNEL=1 lets a kernel line pass
-# that this module does not know (to port it, Documentation/porting.md).
+# preflight.sh [--quiet] [--no-metadata] KDIR: can this module be built against
+# that kernel tree? One line for each thing needed; exit status 1 if one is
+# missing. With --quiet only what is missing is said; with --no-metadata the
+# Rust metadata is yet to be made there (prepare-kernel.sh). WG_ANY_KERNEL=1 lets
+# a kernel line pass that this module does not know (to port it,
+# Documentation/porting.md).
 
 set -euo pipefail
 
-quiet=''
-if [[ ${1:-} == --quiet ]]; then
-	quiet=yes
+quiet='' metadata=yes
+while [[ ${1:-} == --* ]]; do
+	case $1 in
+	--quiet) quiet=yes ;;
+	--no-metadata) metadata='' ;;
+	*) break ;;
+	esac
 	shift
-fi
-kdir=${1:?usage: preflight.sh [--quiet] KDIR}
+done
+kdir=${1:?usage: preflight.sh [--quiet] [--no-metadata] KDIR}
 rustc=${RUSTC:-rustc}
 bindgen=${BINDGEN:-bindgen}
 lines='7.2 7.3'
@@ -36,7 +42,7 @@ config() {
 	printf '%s' "${value:-n}"
 }
 
-if [[ ! -f $kdir/Makefile ]]; then
+if [[ -n $metadata && ! -f $kdir/Makefile ]]; then
 	missing "KDIR=$kdir is no kernel build tree; name one with make KDIR=..."
 	exit 1
 fi
@@ -62,12 +68,14 @@ else
 fi
 
 absent=''
-for file in rust/libcore.rmeta rust/libkernel.rmeta rust/libmacros.so scripts/target.json; do
+[[ -z $metadata ]] || for file in rust/libcore.rmeta rust/libkernel.rmeta rust/libmacros.so scripts/target.json; do
 	# arm64 uses a target of rustc itself.
 	[[ $file == scripts/target.json && $(config CONFIG_X86_64) != y ]] && continue
 	[[ -e $kdir/$file ]] || absent+=" $file"
 done
-if [[ -z $absent ]]; then
+if [[ -z $metadata ]]; then
+	ok "Rust metadata: to be made"
+elif [[ -z $absent ]]; then
 	ok "Rust metadata present"
 else
 	missing "Rust metadata missing:$absent; the header package has none, prepare a source tree (see README)"
@@ -75,10 +83,14 @@ fi
 
 if ! command -v "$rustc" >/dev/null; then
 	missing "rustc not found"
-elif [[ -e $kdir/rust/libkernel.rmeta ]]; then
-	# The metadata begins with the version of the compiler that wrote it.
-	theirs=$(head -c 4096 "$kdir/rust/libkernel.rmeta" | LC_ALL=C tr -c '[:print:]' '\n' |
-		sed -n 's/.*\(rustc [0-9].*\)/\1/p' | head -n 1)
+elif [[ -z $metadata || -e $kdir/rust/libkernel.rmeta ]]; then
+	if [[ -z $metadata ]]; then
+		theirs=$(config CONFIG_RUSTC_VERSION_TEXT | tr -d '"')
+	else
+		# The metadata begins with the version of the compiler that wrote it.
+		theirs=$(head -c 4096 "$kdir/rust/libkernel.rmeta" | LC_ALL=C tr -c '[:print:]' '\n' |
+			sed -n 's/.*\(rustc [0-9].*\)/\1/p' | head -n 1)
+	fi
 	ours=$("$rustc" --version)
 	if [[ $theirs == "$ours" ]]; then
 		ok "rustc is the kernel's: $ours"
