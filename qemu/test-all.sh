@@ -36,7 +36,6 @@ parts=(
 	"debug           21600 make test-vm KERNEL=debug"
 	"debug-netns      7200 make test-netns KERNEL=debug"
 	"kcsan           21600 make test-vm KERNEL=kcsan"
-	"kcsan           21600 make test-vm KERNEL=kcsan"
 	"debug-nightly   21600 TEST_TIMEOUT=9000 ${nightly#* } KERNEL=debug"
 )
 
