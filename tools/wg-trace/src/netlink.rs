@@ -85,7 +85,7 @@ impl Peer {
         EVENT_NAMES
             .iter()
             .enumerate()
-            .filter(|(bit, _)| self.events >> bit & 1 == 1)
+            .filter(|(bit, _)| (self.events >> bit) & 1 == 1)
             .map(|(_, name)| *name)
             .collect()
     }

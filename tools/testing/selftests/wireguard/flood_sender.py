@@ -6,8 +6,9 @@ KIND is what goes out, from addresses that change with every packet:
     initiations   right mac1, nothing else; half of them singly, half in trains
     junk          like these, with a wrong mac1
     data:INDEX    data messages to that receiver index
-Ends after SECONDS, or when its standard input does. Prints one line of JSON: messages and packets sent, addresses, and what came back, by type. The
-namespace must take 198.18.0.0/16 and 2001:db8:f000::/36 for its own.
+Says when it has begun; ends after SECONDS, or when its standard input does. Then prints one line of
+JSON: messages and packets sent, addresses, and what came back, by type. The namespace must take
+198.18.0.0/16 and 2001:db8:f000::/36 for its own.
 """
 
 import contextlib
@@ -78,6 +79,8 @@ def main(namespace, address, port, public, kind, seconds):
                 sock.sendmsg([trains[number // 2 % len(trains)]], control(six, number) + [segment], 0, to)
                 sent += TRAIN
             packets += 1
+            if packets == 50:
+                print("begun", flush=True)
         if number % 16 == 0:
             receive(64)
             if over.is_set() or time.monotonic() > end:
