@@ -21,7 +21,7 @@ MODULE ?= ours
 kbuild = $(MAKE) -C $(KDIR) M=$(CURDIR) $(if $(MO),MO=$(abspath $(MO)))
 rust_files = $$(git ls-files --cached --others --exclude-standard '*.rs')
 
-export MODULE SUITE ROWS FRESH QUICK
+export MODULE SUITE ROWS FRESH QUICK WG_SIGN_KEY WG_SIGN_CERT
 
 .PHONY: all
 all: modules
@@ -81,6 +81,11 @@ test-vm:
 test-netns:
 	@qemu/test.sh netns
 
+# Debian packages, in build/deb.
+.PHONY: deb
+deb:
+	@qemu/deb.sh
+
 # Both drivers side by side; ROWS="bulk rtt" for some of it.
 .PHONY: bench
 bench:
@@ -101,5 +106,6 @@ help:
 	@echo "  ... KERNEL=debug     on a debug kernel: KASAN, lockdep, kmemleak (builds it first)"
 	@echo "  make fmt fmt-check clippy    Rust formatting and lints"
 	@echo "  make bench           our driver beside the C driver; ROWS=\"bulk rtt small\" MODULE=ours|PATH"
+	@echo "  make deb             Debian packages in build/deb: DKMS, and prebuilt for the stock kernel"
 	@echo "  make update          look for a newer stock kernel"
 	@echo "  WG_CACHE=DIR         where downloads and builds are kept"

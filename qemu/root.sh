@@ -26,7 +26,7 @@ for extra in ${WG_ROOT_EXTRA:-}; do
 	case $extra in
 	llvm) packages+=(clang-19 lld-19 llvm-19) ;;
 	arm64) packages+=(gcc-aarch64-linux-gnu qemu-system-arm) ;;
-	deb) packages+=(debhelper dh-dkms lintian e2fsprogs) ;;
+	deb) packages+=(debhelper dh-dkms lintian e2fsprogs mount) ;;
 	*) die "WG_ROOT_EXTRA: no such set: $extra" ;;
 	esac
 done
