@@ -21,7 +21,7 @@ MODULE ?= ours
 kbuild = $(MAKE) -C $(KDIR) M=$(CURDIR) $(if $(MO),MO=$(abspath $(MO)))
 rust_files = $$(git ls-files --cached --others --exclude-standard '*.rs')
 
-export MODULE SUITE ONLY NIGHTLY FAR SEED FUZZ_SECONDS PARTS ROWS FRESH QUICK TARGET TIME MERGE
+export MODULE SUITE ONLY NIGHTLY FAR SEED FUZZ_SECONDS PARTS ROWS FRESH QUICK TARGET TIME MERGE WG_SIGN_KEY WG_SIGN_CERT
 
 .PHONY: all
 all: modules
@@ -105,6 +105,11 @@ tools:
 test-all:
 	@qemu/test-all.sh
 
+# Debian packages, in build/deb.
+.PHONY: deb
+deb:
+	@qemu/deb.sh
+
 # Both drivers side by side; ROWS="bulk rtt" for some of it.
 .PHONY: bench
 bench:
@@ -134,5 +139,6 @@ help:
 	@echo "  ... KERNEL=kcsan     on a kernel with the data race detector"
 	@echo "  make fmt fmt-check clippy    Rust formatting and lints"
 	@echo "  make bench           our driver beside the C driver; ROWS=\"bulk rtt small\" MODULE=ours|PATH"
+	@echo "  make deb             Debian packages in build/deb: DKMS, and prebuilt for the stock kernel"
 	@echo "  make update          look for a newer stock kernel"
 	@echo "  WG_CACHE=DIR         where downloads and builds are kept"

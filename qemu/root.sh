@@ -32,7 +32,7 @@ for extra in ${WG_ROOT_EXTRA:-}; do
 	case $extra in
 	llvm) extras+=(clang-19 lld-19 llvm-19) ;;
 	arm64) extras+=(gcc-aarch64-linux-gnu qemu-system-arm) ;;
-	deb) extras+=(debhelper dh-dkms lintian e2fsprogs) ;;
+	deb) extras+=(debhelper dh-dkms lintian e2fsprogs mount) ;;
 	s390x) ;;
 	*) die "WG_ROOT_EXTRA: no such set: $extra" ;;
 	esac
