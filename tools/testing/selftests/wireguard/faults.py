@@ -139,6 +139,9 @@ def nth(number, call):
         os.close(fd)
 
 
+# What want of memory is called: the kernel says ENFILE of a socket, ENOBUFS of a route.
+TOLD = (0, errno.ENOMEM, errno.ENOBUFS, errno.ENFILE)
+
 # How many allocations a systematic test tries at most: more would be a loop.
 MOST = 3000
 
@@ -152,7 +155,7 @@ def each(call, after):
     seen = 0
     for number in range(1, MOST):
         injected, got = nth(number, call)
-        if got not in (0, errno.ENOMEM, errno.ENOBUFS) or got and not injected:
+        if got not in TOLD or got and not injected:
             raise AssertionError(f"allocation {number}: {errno.errorcode.get(got, got)}, injected: {injected}")
         after(number, got)
         if not injected:
