@@ -105,10 +105,14 @@ tools:
 test-all:
 	@qemu/test-all.sh
 
-# Debian packages, in build/deb.
-.PHONY: deb
+# Debian packages, in build/deb; what they do on a whole Debian in a VM.
+.PHONY: deb test-deb test-in-tree
 deb:
 	@qemu/deb.sh
+test-deb:
+	@qemu/test-deb.sh
+test-in-tree:
+	@qemu/test-deb.sh in-tree
 
 # Both drivers side by side; ROWS="bulk rtt" for some of it.
 .PHONY: bench
@@ -140,5 +144,7 @@ help:
 	@echo "  make fmt fmt-check clippy    Rust formatting and lints"
 	@echo "  make bench           our driver beside the C driver; ROWS=\"bulk rtt small\" MODULE=ours|PATH"
 	@echo "  make deb             Debian packages in build/deb: DKMS, and prebuilt for the stock kernel"
+	@echo "  make test-deb        install, use, upgrade and remove them on a Debian 13 with systemd in a VM"
+	@echo "  make test-in-tree    build the driver inside of the kernel source"
 	@echo "  make update          look for a newer stock kernel"
 	@echo "  WG_CACHE=DIR         where downloads and builds are kept"

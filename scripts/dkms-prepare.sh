@@ -28,7 +28,7 @@ skip() {
 # package_version PACKAGE: its version, if it is installed.
 package_version() {
 	# shellcheck disable=SC2016
-	dpkg-query -W -f '${db:Status-Status} ${Version}\n' "$1" 2>/dev/null | sed -n 's/^installed //p' | head -n 1
+	{ dpkg-query -W -f '${db:Status-Status} ${Version}\n' "$1" 2>/dev/null || true; } | sed -n 's/^installed //p'
 }
 
 # fit [OPTION] TREE: the module can be built against it, or why not.

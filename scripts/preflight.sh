@@ -91,7 +91,7 @@ elif [[ -z $metadata || -e $kdir/rust/libkernel.rmeta ]]; then
 		theirs=$(head -c 4096 "$kdir/rust/libkernel.rmeta" | LC_ALL=C tr -c '[:print:]' '\n' |
 			sed -n 's/.*\(rustc [0-9].*\)/\1/p' | head -n 1)
 	fi
-	ours=$("$rustc" --version)
+	ours=$("$rustc" --version) || ours=unknown
 	if [[ $theirs == "$ours" ]]; then
 		ok "rustc is the kernel's: $ours"
 	else
