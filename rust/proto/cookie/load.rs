@@ -5,6 +5,10 @@
 use crate::constants::{UNDER_LOAD_HYSTERESIS, UNDER_LOAD_THRESHOLD};
 use crate::time::Instant;
 
+/// So many messages refused in a second make another one: twice what may be left in the queue when it
+/// is not long any more.
+const FLOOD: usize = 2 * UNDER_LOAD_THRESHOLD;
+
 /// Watches the queue of waiting handshake messages of one device.
 #[derive(Clone, Debug, Default)]
 pub struct LoadMonitor {
@@ -26,7 +30,7 @@ impl LoadMonitor {
     /// of what may wait, and for a second after they were, so that the answer does not flicker.
     ///
     /// Refusing is so cheap that the queue becomes short at once, while the flood goes on: if in
-    /// that second as many messages were refused as make the load, another one follows. Otherwise
+    /// that second 1,024 messages were refused, another one follows. Otherwise
     /// the machine would do full handshakes for a flood, once a second, until the queue is long.
     pub fn under_load(&mut self, queued: usize, now: Instant) -> bool {
         let Some(last) = self.last else {
@@ -38,7 +42,7 @@ impl LoadMonitor {
         if queued >= UNDER_LOAD_THRESHOLD {
             self.begin(now);
         } else if now.is_past(last, UNDER_LOAD_HYSTERESIS) {
-            if self.refused >= UNDER_LOAD_THRESHOLD {
+            if self.refused >= FLOOD {
                 self.begin(now);
             } else {
                 self.last = None;
@@ -82,12 +86,12 @@ mod tests {
         let mut load = LoadMonitor::new();
         assert!(load.under_load(512, at(0)));
         // What was in the queue does not make a second one.
-        (0..511).for_each(|_| load.refused());
+        (0..1023).for_each(|_| load.refused());
         assert!(load.under_load(0, at(999)));
         assert!(!load.under_load(0, at(1000)));
         assert!(load.under_load(512, at(2000)));
         for second in 3..9 {
-            (0..512).for_each(|_| load.refused());
+            (0..1024).for_each(|_| load.refused());
             assert!(load.under_load(1, at(second * 1000)), "{second}");
         }
         assert!(!load.under_load(1, at(9000)));

@@ -14,7 +14,7 @@ UDP_SEGMENT = 103
 FLOOD = 1600
 
 
-def flood(w, source="127.0.0.66"):
+def flood(w, source="127.0.0.66", count=FLOOD):
     """Puts the device under load: initiations with a valid mac1 and nothing else.
 
     Sent as large UDP segments, hence faster than a device can look at them.
@@ -22,13 +22,13 @@ def flood(w, source="127.0.0.66"):
     """
     key = blake2s(b"mac1----", w.public)
     messages = []
-    for i in range(FLOOD):
+    for i in range(count):
         body = struct.pack("<II", INITIATION, i) + os.urandom(108)
         messages.append(body + mac(key, body) + bytes(16))
     sock = w.outside(source)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 22)
     sock.setsockopt(socket.IPPROTO_UDP, UDP_SEGMENT, 148)
-    for at in range(0, FLOOD, 100):
+    for at in range(0, count, 100):
         sock.sendto(b"".join(messages[at:at + 100]), ("127.0.0.1", PORT))
     return sock
 
