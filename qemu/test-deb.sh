@@ -95,8 +95,8 @@ build_packages() {
 lint() { lintian --no-cfg --fail-on error --tag-display-limit 0 "$work"/deb/*.deb "$work"/upgrade/*.deb; }
 
 install_package() {
-	cp "$work"/deb/*-dkms_*.deb "$root/root/"
-	in_system sh -c 'timeout 1500 apt-get install -y --no-install-recommends /root/wireguard-rust-dkms_*.deb'
+	cp "$work"/deb/*-dkms_*.deb "$root/opt/"
+	in_system sh -c 'timeout 1500 apt-get install -y --no-install-recommends /opt/wireguard-rust-dkms_*.deb'
 }
 dkms_state() { in_system dkms status -m wireguard-rust; }
 built_for_ours_alone() {
