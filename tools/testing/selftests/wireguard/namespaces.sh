@@ -112,9 +112,10 @@ test_case "R16 the creating namespace ends: no carrier, ENONET, EPERM" t_creatin
 
 t_creating_dies_busy() {
 	split
+	# One begins: of initiations that cross each other neither side keeps its own.
+	pings A 10.77.0.2
 	on A ping -q -f -w 20 10.77.0.2 > /dev/null 2>&1 &
 	on B ping -q -f -w 20 fd77::1 > /dev/null 2>&1 &
-	wait_until 10 has_handshake A wg0 "$B_PUB"
 	sleep 0.3
 	ns_del S
 	wait_until 20 eval "[[ \$(on_sys A cat /sys/class/net/wg0/carrier) == 0 ]]"
@@ -171,8 +172,9 @@ t_crosswise() {
 }
 # no_live_netns: the kernel has let go of all namespaces that we made; it counts
 # them in the slab of struct net, where that is shown on its own. What is freed
-# but kept ready by a CPU counts as well, until the slab is told to shrink.
-no_live_netns() { (($(net_count) <= NET_BASE)); }
+# but kept ready by a CPU counts as well, until the slab is told to shrink; the
+# one that died last is freed when the next dies. Six of ours would have leaked.
+no_live_netns() { (($(net_count) <= NET_BASE + 1)); }
 net_count() {
 	local n shrink=/sys/kernel/slab/net_namespace/shrink
 	[[ ! -w $shrink ]] || echo 1 > "$shrink"
