@@ -47,7 +47,7 @@ void wg_udp_close(struct wg_udp_port *port);
 u16 wg_udp_number(const struct wg_udp_port *port);
 int wg_udp_send(struct wg_udp_port *port, struct net_device *dev, struct sk_buff *skb,
 		const struct wg_endpoint *to, struct wg_dst_cache *cache, u8 ds, u32 mark,
-		bool *source_lost);
+		bool *source_lost, bool *refused);
 
 void wg_dst_cache_reset(struct wg_dst_cache *cache);
 

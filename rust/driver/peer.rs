@@ -43,7 +43,7 @@ use crate::{
     rx::{DecryptQueued, RxLoad, RxQueue},
     stats::Stat,
     timers::{PeerTimers, TimerExpired, WipeKeys},
-    tx::{self, ContinueTransmit, TxQueue}, //
+    tx::{self, ContinueTransmit, Trains, TxQueue}, //
 };
 
 /// Numbers peers over the life of the module, for the log and for the order of lists.
@@ -76,6 +76,9 @@ pub(crate) struct Peer {
     /// Packets that wait to be sent.
     #[pin]
     pub(crate) tx: SpinLockBh<TxQueue>,
+    /// Whether they may leave as trains.
+    #[pin]
+    pub(crate) trains: Trains,
     /// Datagrams that wait to be decrypted by a worker, and what decides on that.
     #[pin]
     pub(crate) rx: SpinLockBh<RxQueue>,
@@ -155,6 +158,7 @@ impl Peer {
                 current: rcu::Slot::empty(),
                 slots <- new_spinlock_bh!(Slots::new()),
                 tx <- new_spinlock_bh!(TxQueue::new()),
+                trains <- Trains::new(),
                 rx <- new_spinlock_bh!(RxQueue::new()),
                 rx_load: RxLoad::new(),
                 endpoint <- new_spinlock_bh!(Endpoint::default()),
@@ -369,14 +373,15 @@ impl Peer {
         self.trace_endpoint(trace::EndpointChange::SourceForgotten, &endpoint);
     }
 
-    /// Sends one message to `endpoint`, which is what [`Peer::endpoint`] said.
+    /// Sends one message to `endpoint`, which is what [`Peer::endpoint`] said. True if what is below
+    /// took it.
     pub(crate) fn send_to(
         &self,
         port: &UdpPort,
         endpoint: &Endpoint,
         skb: SkBuff,
         ds: u8,
-    ) -> Result<(), (Error, SkBuff)> {
+    ) -> Result<bool, (Error, SkBuff)> {
         let device = self.device();
         let sent = udp::send(
             port,
@@ -394,7 +399,7 @@ impl Peer {
                 known.clear_source();
             }
         }
-        sent.result
+        sent.result.map(|()| !sent.refused)
     }
 
     // Statistics.

@@ -158,6 +158,8 @@ stats! {
     TxBatchMessages = c"tx_batch_messages",
     /// Times that transmission went on in the work queue, having used up its turn.
     TxQueued = c"tx_queued",
+    /// Batches left to the work queue, as tunnels were nested deep where they came up.
+    TxNested = c"tx_nested",
     /// Times that a small packet of a busy peer waited for more of them, to leave together.
     TxAwaited = c"tx_awaited",
     /// GSO packets encrypted in one pass.
@@ -168,6 +170,11 @@ stats! {
     TxTrains = c"tx_trains",
     /// See [`Self::TxTrains`].
     TxTrainMessages = c"tx_train_messages",
+    /// Messages that the stack below did not take.
+    TxRefused = c"tx_refused",
+    /// Times that trains to a peer were given up for a while, as they were refused and single
+    /// messages were not.
+    TxFallBacks = c"tx_fall_backs",
     /// Runs of two messages or more under one keypair that came together, and those messages.
     RxBatches = c"rx_batches",
     /// See [`Self::RxBatches`].

@@ -18,6 +18,7 @@ use wg_kapi::{
     errno,
     icmp,
     log,
+    netdev,
     rcu,
     shared::{Shared, SharedRef},
     skb::{ecn_encapsulate, run_limit, SkBuff},
@@ -40,8 +41,10 @@ use crate::{
 };
 
 mod queue;
+mod trains;
 
 pub(crate) use queue::TxQueue;
+pub(crate) use trains::Trains;
 use queue::{messages_of, note, Duty};
 
 /// Room ahead of a message of our own making: its header, UDP, IP and the lower layers.
@@ -52,6 +55,10 @@ const BATCH: usize = 128;
 
 /// Batches that a driver sends before it makes way for others on its CPU.
 const TURN: usize = 4;
+
+/// Levels of devices and tunnels on one stack beyond which a worker goes on: the kernel drops what
+/// comes to an IP tunnel beyond level 5, and each of ours is two.
+const MAX_LEVEL: u32 = 4;
 
 /// `ndo_start_xmit`. Softirqs are off and RCU is held.
 ///
@@ -79,7 +86,8 @@ pub(crate) fn xmit(device: &Device, mut skb: SkBuff) -> Result {
     let mtu = skb.route_mtu(&device.netdev);
     let ds = ecn_encapsulate(ip.ds);
     skb.drop_dst();
-    let gso = if device.may_send_trains() {
+    let trains = device.may_send_trains() && peer.trains.are_taken();
+    let gso = if trains {
         skb.gso(&device.netdev)
     } else {
         None
@@ -101,7 +109,7 @@ pub(crate) fn xmit(device: &Device, mut skb: SkBuff) -> Result {
             if messages > 1 {
                 device.count(Stat::TxGsoSegmented);
             }
-            let now = device.may_send_trains().then(crypto::now);
+            let now = trains.then(crypto::now);
             transmit(peer, chain, messages, now);
             Ok(())
         }
@@ -138,7 +146,14 @@ fn transmit(
             peer.count(Stat::TxAwaited);
             await_worker(peer);
         }
-        Duty::Drive => with_bh_disabled(|| drive(peer)),
+        Duty::Drive => with_bh_disabled(|| {
+            if netdev::xmit_level() <= MAX_LEVEL {
+                return drive(peer);
+            }
+            peer.tx.lock().hand_over();
+            peer.count(Stat::TxNested);
+            await_worker(peer);
+        }),
     }
 }
 
@@ -279,6 +294,7 @@ fn send_batch(peer: &Peer, keypair: &Keypair, first: u64, batch: SkbChain) {
     let mut sealed = Sealed {
         device,
         peer: peer.number(),
+        trains: device.may_send_trains() && peer.trains.are_taken(),
         keypair,
         messages: SkbChain::new(),
         has_data: false,
@@ -312,6 +328,8 @@ struct Sealed<'a> {
     device: &'a Device,
     /// The number of the peer.
     peer: u64,
+    /// Whether packets that came singly may leave together.
+    trains: bool,
     keypair: &'a Keypair,
     messages: SkbChain,
     /// Whether there is a packet in one of them.
@@ -370,7 +388,7 @@ impl Sealed<'_> {
         self.has_data |= packet.len() != 0;
         let mut last = full;
         let mut run = SkbChain::from(packet);
-        if !batch.is_empty() && full != 0 && self.device.may_send_trains() {
+        if !batch.is_empty() && full != 0 && self.trains {
             let limit = run_limit(full);
             while run.len() < limit && last == full {
                 let fits = batch.front().is_some_and(|next| {
@@ -451,9 +469,18 @@ pub(crate) fn send_messages(peer: &Peer, messages: SkbChain) -> bool {
         let bytes = u64::try_from(skb.len()).unwrap_or(0);
         let count = skb.messages();
         match peer.send_to(port, &endpoint, skb, ds) {
-            Ok(()) => {
+            Ok(taken) => {
                 sent = true;
                 peer.sent_bytes(bytes);
+                if !taken {
+                    device.count_peer(Stat::TxRefused, count, peer.number());
+                    device.netdev.tx_dropped(count.saturating_sub(1));
+                    peer.judge_train(count, taken);
+                    continue;
+                }
+                if peer.trains.are_watched() {
+                    peer.judge_train(count, taken);
+                }
                 if let Some(more) = count.checked_sub(1).filter(|more| *more != 0) {
                     // The stack has counted one packet.
                     device.netdev.tstats_tx(u64::try_from(more).unwrap_or(0), 0);

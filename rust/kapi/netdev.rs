@@ -12,6 +12,8 @@
 //! ended. The object in turn may hold [`ARef<NetDevice>`]s: the `net_device` is freed only after
 //! the last of them is gone, and whoever unregistered the device waits for that.
 
+use crate::bindings;
+
 mod device;
 mod link;
 
@@ -19,3 +21,13 @@ pub use self::{
     device::{Name, NetDevice},
     link::{find, for_each, Driver, LinkConfig, Registration, Selector}, //
 };
+
+/// How many devices and tunnels are being sent through on this stack, one inside the other, from the
+/// outermost call on. IP tunnels drop what comes to them beyond level 5, devices beyond 8.
+///
+/// BH disabled. C: `dev_recursion_level`.
+#[inline]
+pub fn xmit_level() -> u32 {
+    // SAFETY: No requirement but the context, and elsewhere only the answer is of no use.
+    unsafe { bindings::wg_xmit_level() }
+}

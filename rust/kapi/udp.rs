@@ -149,6 +149,9 @@ pub struct SendResult {
     /// The local source of the endpoint is of no use any more: the caller should forget it
     /// ([`Endpoint::clear_source`]). The cache is reset already.
     pub source_lost: bool,
+    /// The packet was handed over, but what is below did not take it: a filter, a queue that is full,
+    /// a policer, a device. It is counted as dropped by the device.
+    pub refused: bool,
 }
 
 /// Sends `skb` as the payload of one datagram to `to`, on behalf of `dev`, whose transmit counters go
@@ -172,6 +175,7 @@ pub fn send(
     mark: u32,
 ) -> SendResult {
     let mut source_lost = false;
+    let mut refused = false;
     // SAFETY: All pointers are valid for the call; on success the packet is given away.
     let result = to_result(unsafe {
         bindings::wg_udp_send(
@@ -183,6 +187,7 @@ pub fn send(
             ds,
             mark,
             &mut source_lost,
+            &mut refused,
         )
     });
     let result = match result {
@@ -195,5 +200,6 @@ pub fn send(
     SendResult {
         result,
         source_lost,
+        refused,
     }
 }

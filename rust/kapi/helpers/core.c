@@ -3,6 +3,7 @@
 #include <linux/bottom_half.h>
 #include <linux/bug.h>
 #include <linux/cpumask.h>
+#include <linux/netdevice.h>
 #include <linux/percpu.h>
 #include <linux/random.h>
 #include <linux/sched.h>
@@ -81,6 +82,11 @@ u64 wg_local_ns(void)
 u32 wg_cpus_online(void)
 {
 	return num_online_cpus();
+}
+
+u32 wg_xmit_level(void)
+{
+	return dev_recursion_level();
 }
 
 void wg_realtime(s64 *seconds, u32 *nanoseconds)

@@ -125,17 +125,28 @@ static int wg_udp_send6(struct sock *sk, struct net_device *dev, struct sk_buff 
 }
 #endif
 
-/* On failure the packet is still the caller's. */
+/* What has left the device from this CPU, by its counters. */
+static u64 wg_sent_here(const struct net_device *dev)
+{
+	return u64_stats_read(&this_cpu_ptr(dev->tstats)->tx_packets);
+}
+
+/*
+ * On failure the packet is still the caller's. *refused: the stack below has
+ * freed it, which shows in nothing but the counters.
+ */
 int wg_udp_send(struct wg_udp_port *port, struct net_device *dev, struct sk_buff *skb,
 		const struct wg_endpoint *to, struct wg_dst_cache *cache, u8 ds, u32 mark,
-		bool *source_lost)
+		bool *source_lost, bool *refused)
 {
 	const bool ipv4 = to->family == AF_INET;
 	struct sock *sk = ipv4 ? port->sock4 : port->sock6;
 	struct dst_cache *routes;
+	u64 before;
 	int ret;
 
 	*source_lost = false;
+	*refused = false;
 	if (unlikely(!ipv4 && to->family != AF_INET6))
 		return -EDESTADDRREQ;
 	if (unlikely(!sk))
@@ -157,10 +168,12 @@ int wg_udp_send(struct wg_udp_port *port, struct net_device *dev, struct sk_buff
 	/* Keeps the cache; the caller keeps port and device. */
 	rcu_read_lock_bh();
 	routes = wg_dst_cache_for(cache, to, mark);
+	before = wg_sent_here(dev);
 	if (ipv4)
 		ret = wg_udp_send4(sk, skb, to, routes, ds, mark, source_lost);
 	else
 		ret = wg_udp_send6(sk, dev, skb, to, routes, ds, mark, source_lost);
+	*refused = !ret && wg_sent_here(dev) == before;
 	rcu_read_unlock_bh();
 	if (unlikely(*source_lost) && cache)
 		wg_dst_cache_reset(cache);
