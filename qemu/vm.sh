@@ -180,7 +180,7 @@ else
 fi
 
 args=("${common[@]}" -machine "$machine" "${accel[@]}" -smp "$smp" -initrd "$work/initrd"
-	-device virtio-serial-pci)
+	-device virtio-serial-pci,vectors=0)
 if [[ -n $vmfork && $WG_ARCH == amd64 ]]; then
 	"$WG_QEMU/vmfork-ssdt.py" "$work/vmfork.aml"
 	args+=(-device "vmgenid,guid=$(</proc/sys/kernel/random/uuid)" -acpitable "file=$work/vmfork.aml")
