@@ -53,7 +53,7 @@ guest() {
 	local name=$1 options=$2 which=$3 command=$4 rc=0
 	# shellcheck disable=SC2086
 	"$WG_QEMU/vm.sh" $options --module "$which" --mem 4096 --timeout "${BENCH_TIMEOUT:-3000}" \
-		--add "$out/guest:/wg/bench" --log "$out/$name.log" --run "QUICK=${QUICK:-} $command" |
+		--add "$out/guest:/wg/bench" --log "$out/$name.log" --run "QUICK=${QUICK:-} TURNS=${TURNS:-} $command" |
 		tee "$out/$name.out" | sed -nu 's/^[#@] /  /p' >&2 || rc=$?
 	((rc == 0)) || say "  $name: exit status $rc (the kernel log: $out/$name.log)"
 }
@@ -102,7 +102,7 @@ if [[ -n $(selected scale) ]]; then
 fi
 if [[ -n $(selected cores) ]]; then
 	cp "$module" "$out/guest/rust.ko"
-	for cpus in 2 4; do
+	for cpus in ${CPUS:-2 4}; do
 		say "cores: $cpus vCPUs, the drivers in turn"
 		guest "cores-$cpus" "--smp $cpus" stock "bench/cores.sh $cpus"
 	done

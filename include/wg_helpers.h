@@ -13,6 +13,7 @@
 #include "wg_genl.h"
 #include "wg_log.h"
 #include "wg_netdev.h"
+#include "wg_queue.h"
 #include "wg_skb.h"
 #include "wg_table.h"
 #include "wg_trace.h"

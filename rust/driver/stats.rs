@@ -187,6 +187,8 @@ stats! {
     RxSpread = c"rx_spread",
     /// Messages in excess of what may wait for such a worker.
     RxQueue = c"rx_drop_queue" => FullQueue,
+    /// Messages that CoDel took out of that queue, as those in it had waited for long.
+    RxDelay = c"rx_drop_delay" => FullQueue,
 }
 
 /// How many there are.

@@ -44,8 +44,8 @@ mod queue;
 mod trains;
 
 pub(crate) use queue::TxQueue;
-pub(crate) use trains::Trains;
 use queue::{messages_of, note, Duty};
+pub(crate) use trains::Trains;
 
 /// Room ahead of a message of our own making: its header, UDP, IP and the lower layers.
 pub(crate) const HEADROOM: usize = 128;

@@ -32,6 +32,7 @@ pub mod nla;
 pub mod percpu;
 pub mod policy;
 mod published;
+pub mod queue;
 pub mod random;
 pub mod rcu;
 mod refcount;

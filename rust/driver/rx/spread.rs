@@ -13,6 +13,7 @@ use wg_kapi::{
     chain::SkbChain,
     clock,
     cpu,
+    queue::DelayQueue,
     rcu,
     shared::{Shared, SharedRef},
     skb::SkBuff,
@@ -29,7 +30,8 @@ use crate::{
     stats::Stat, //
 };
 
-/// Bytes that may wait to be decrypted for one peer.
+/// Bytes that may wait to be decrypted for one peer, in a burst: CoDel sees to it that they do not
+/// stay that many.
 const MAX_QUEUED_BYTES: usize = 16 << 20;
 
 /// Trains of fewer bytes are not worth waking somebody up.
@@ -46,8 +48,7 @@ const UDP_HEADER: usize = 8;
 
 /// Datagrams of one peer that wait to be decrypted by a worker.
 pub(crate) struct RxQueue {
-    datagrams: SkbChain,
-    bytes: usize,
+    datagrams: DelayQueue,
     /// A worker is at work or will be.
     awaited: bool,
 }
@@ -56,8 +57,7 @@ impl RxQueue {
     /// Empty.
     pub(crate) fn new() -> Self {
         Self {
-            datagrams: SkbChain::new(),
-            bytes: 0,
+            datagrams: DelayQueue::new(),
             awaited: false,
         }
     }
@@ -149,17 +149,19 @@ fn enqueue(peer: SharedRef<'_, Peer>, skb: SkBuff, begin: bool) -> Option<SkBuff
         device.diverted.add(1, Relaxed);
         peer.decrypt.queue(&device.spread, owner);
     }
-    let bytes = queue.bytes.saturating_add(skb.len());
-    if bytes > MAX_QUEUED_BYTES {
-        drop(queue);
-        let messages = skb.messages();
-        device.discard_all(skb.into(), Stat::RxQueue, messages, peer.number());
-        return None;
-    }
-    queue.bytes = bytes;
-    queue.datagrams.push_back(skb);
+    let refused = if queue.datagrams.bytes() >= MAX_QUEUED_BYTES {
+        Err(skb)
+    } else {
+        queue.datagrams.push(skb)
+    };
     drop(queue);
-    device.count(Stat::RxSpread);
+    match refused {
+        Ok(()) => device.count(Stat::RxSpread),
+        Err(skb) => {
+            let messages = skb.messages();
+            device.discard_all(skb.into(), Stat::RxQueue, messages, peer.number());
+        }
+    }
     None
 }
 
@@ -170,10 +172,17 @@ impl WorkHandler<Shared<Peer>> for DecryptQueued {
     fn run(peer: Shared<Peer>) {
         let device = peer.device();
         loop {
-            let batch = {
+            let mut batch = SkbChain::new();
+            let mut delayed = SkbChain::new();
+            {
                 let mut queue = peer.rx.lock();
-                let batch = queue.datagrams.take_front(TURN);
-                if batch.is_empty() {
+                while batch.len() < TURN {
+                    match queue.datagrams.pop(&mut delayed) {
+                        Some(skb) => batch.push_back(skb),
+                        None => break,
+                    }
+                }
+                if batch.is_empty() && delayed.is_empty() {
                     // What was delivered has gone up the stack: softirqs ran when they were
                     // enabled again. So nothing that comes now can overtake it.
                     queue.awaited = false;
@@ -181,12 +190,11 @@ impl WorkHandler<Shared<Peer>> for DecryptQueued {
                     device.diverted.add(-1, Relaxed);
                     return;
                 }
-                let bytes = batch
-                    .iter()
-                    .fold(0, |sum: usize, skb| sum.saturating_add(skb.len()));
-                queue.bytes = queue.bytes.saturating_sub(bytes);
-                batch
-            };
+            }
+            for skb in delayed {
+                let messages = skb.messages();
+                device.discard_all(skb.into(), Stat::RxDelay, messages, peer.number());
+            }
             with_bh_disabled(|| Reception::of(device.as_arc_borrow(), batch));
             cond_resched();
         }

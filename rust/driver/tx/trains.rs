@@ -126,10 +126,7 @@ impl Peer {
                     *state = State::Trial { tried: 0, taken: 0 };
                 }
             }
-            State::Trial {
-                tried,
-                taken: sum,
-            } if !train => {
+            State::Trial { tried, taken: sum } if !train => {
                 *tried = tried.saturating_add(1);
                 *sum = sum.saturating_add(u32::from(taken));
                 if *tried >= TRIAL {

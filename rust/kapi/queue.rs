@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Queues that do not grow long.
+//!
+//! C headers: [`include/net/codel.h`](srctree/include/net/codel.h),
+//! [`include/net/codel_impl.h`](srctree/include/net/codel_impl.h)
+
+use crate::{
+    bindings,
+    chain::SkbChain,
+    skb::SkBuff, //
+};
+use core::{
+    mem::MaybeUninit,
+    ptr::{self, NonNull}, //
+};
+
+/// Packets that wait for their turn, at most for some milliseconds in the long run: CoDel (RFC 8289),
+/// with the usual 5 ms of wait in 100 ms.
+///
+/// Packets are UDP datagrams or trains of them as they came from the network, headers in place. A
+/// packet loses what is in its `cb` by waiting. Any context but hard interrupts. `Drop` frees the
+/// packets as dropped.
+///
+/// # Invariants
+///
+/// Following `next` from `raw.head` visits packets that are each owned by this queue like a
+/// [`SkBuff`], the last of which is `raw.tail` with a null `next`; both are null if there is none.
+/// `raw.bytes` is the sum of their lengths.
+pub struct DelayQueue {
+    raw: bindings::wg_delay_queue,
+}
+
+// SAFETY: Packets are `Send`, and the queue owns its packets.
+unsafe impl Send for DelayQueue {}
+
+impl DelayQueue {
+    /// Empty.
+    pub fn new() -> Self {
+        let mut raw = MaybeUninit::uninit();
+        // SAFETY: Valid for writing.
+        unsafe { bindings::wg_delay_queue_init(raw.as_mut_ptr()) };
+        // SAFETY: Just initialised.
+        // INVARIANT: Empty.
+        Self {
+            raw: unsafe { raw.assume_init() },
+        }
+    }
+
+    /// Bytes that wait.
+    #[inline]
+    pub fn bytes(&self) -> usize {
+        self.raw.bytes as usize
+    }
+
+    /// Appends a packet.
+    ///
+    /// # Errors
+    ///
+    /// The packet, if there would be more than `u32::MAX` bytes.
+    #[inline]
+    pub fn push(&mut self, skb: SkBuff) -> Result<(), SkBuff> {
+        let fits = u32::try_from(skb.len())
+            .ok()
+            .and_then(|len| self.raw.bytes.checked_add(len));
+        if fits.is_none() {
+            return Err(skb);
+        }
+        // SAFETY: The queue is consistent by the type invariant and ours alone; the packet is on no
+        // list and given away.
+        // INVARIANT: It becomes the last one, its `next` being null by the invariant of `SkBuff`.
+        unsafe { bindings::wg_delay_queue_push(&mut self.raw, skb.into_raw()) };
+        Ok(())
+    }
+
+    /// Takes the first packet that is not to be dropped, and appends those that are to `dropped`.
+    /// Packets of senders that know of congestion marks (ECN) are marked instead.
+    #[inline]
+    pub fn pop(&mut self, dropped: &mut SkbChain) -> Option<SkBuff> {
+        let mut list = ptr::null_mut();
+        // SAFETY: The queue is consistent by the type invariant and ours alone. It has IP headers in
+        // its packets, as the type demands.
+        // INVARIANT: Packets leave from the front.
+        let skb = unsafe { bindings::wg_delay_queue_pop(&mut self.raw, &mut list) };
+        if let Some(list) = NonNull::new(list) {
+            // SAFETY: A list of packets of ours, which have left the queue.
+            dropped.append(&mut unsafe { SkbChain::from_list(list) });
+        }
+        // SAFETY: A packet of ours that has left the queue and is on no list.
+        NonNull::new(skb).map(|skb| unsafe { SkBuff::from_raw(skb) })
+    }
+}
+
+impl Default for DelayQueue {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Drop for DelayQueue {
+    fn drop(&mut self) {
+        if let Some(head) = NonNull::new(self.raw.head) {
+            // SAFETY: By the type invariant a list of packets of ours.
+            drop(unsafe { SkbChain::from_list(head) });
+        }
+    }
+}
