@@ -18,8 +18,6 @@ mod atomics {
     };
 }
 
-#[path = "../proto/baton.rs"]
-mod baton;
 #[path = "../proto/keypairs/counter.rs"]
 mod counter;
 #[path = "../kapi/published.rs"]
@@ -29,6 +27,6 @@ mod refcount;
 /// For `counter`.
 use wg_proto::keypairs::rules;
 
+mod counters;
 mod driver;
 mod objects;
-mod queue;

@@ -32,7 +32,6 @@ mod atomics {
 }
 
 pub mod allowed_ips;
-pub mod baton;
 pub mod constants;
 pub mod cookie;
 pub mod crypto;
