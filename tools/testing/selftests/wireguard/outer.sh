@@ -83,7 +83,8 @@ padded() {
 		want+=("$3")
 		shift 3
 	done
-	seen "[x['len'] for x in data if x['out']] == [$(IFS=, && echo "${want[*]}")]"
+	# But for a keepalive, which a slow machine is in time for.
+	seen "[x['len'] for x in data if x['out'] and x['len'] > 32] == [$(IFS=, && echo "${want[*]}")]"
 }
 t_padding() {
 	tunnel
