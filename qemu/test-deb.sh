@@ -132,6 +132,7 @@ pretend() {
 	cp "$root/usr/src/linux-headers-$release/Module.symvers" "$root/usr/lib/modules/$1/build/"
 	sed "${2:-}" "$root/usr/src/linux-headers-$release/.config" >"$root/usr/lib/modules/$1/build/.config"
 	cp "$root/usr/lib/modules/$1/build/.config" "$root/usr/lib/modules/$1/build/include/config/auto.conf"
+	printf '%s\n' "$1" >"$root/usr/lib/modules/$1/build/include/config/kernel.release"
 }
 
 # Keys, the configuration of three tunnels, and the test as a service.
