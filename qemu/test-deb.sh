@@ -206,7 +206,7 @@ run_system() {
 	timeout -k 5 "$limit" qemu-system-x86_64 -nodefaults -no-user-config -display none -no-reboot \
 		-machine q35 "${accel[@]}" -smp 2 -m 2048 \
 		-kernel "$root/boot/vmlinuz-$release" -initrd "$root/boot/initrd.img-$release" \
-		-append "root=/dev/vda rw console=ttyS0 loglevel=5 panic=-1 mitigations=off log_buf_len=8M" \
+		-append "root=/dev/vda rw console=ttyS0 loglevel=5 panic=-1 mitigations=off no_timer_check log_buf_len=8M" \
 		-drive "file=$work/disk,if=none,id=disk,format=raw,cache=unsafe" -device virtio-blk-pci,drive=disk \
 		-netdev "stream,id=net,server=off,addr.type=unix,addr.path=$work/net" \
 		-device virtio-net-pci,netdev=net,mac=52:54:00:00:02:01 \
