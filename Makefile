@@ -21,7 +21,7 @@ MODULE ?= ours
 kbuild = $(MAKE) -C $(KDIR) M=$(CURDIR) $(if $(MO),MO=$(abspath $(MO)))
 rust_files = $$(git ls-files --cached --others --exclude-standard '*.rs')
 
-export MODULE SUITE ONLY NIGHTLY FAR SEED FUZZ_SECONDS PARTS ROWS FRESH QUICK TARGET TIME MERGE WG_SIGN_KEY WG_SIGN_CERT
+export MODULE SUITE ONLY NIGHTLY FAR SEED FUZZ_SECONDS PARTS ROWS FRESH QUICK TIME MERGE WG_SIGN_KEY WG_SIGN_CERT
 
 .PHONY: all
 all: modules

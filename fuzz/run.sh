@@ -15,7 +15,7 @@ set -euo pipefail
 tree=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 out=$tree/build/fuzz
 all=(allowed_ips cookies messages replay tunnel)
-read -ra targets <<<"${TARGET:-${all[*]}}"
+read -ra targets <<<"${TARGET:-${WG_TARGET:-${all[*]}}}"
 time=${TIME:-12}
 
 CARGO_TARGET_DIR=$out RUSTC_WORKSPACE_WRAPPER=$tree/fuzz/instrument.sh CARGO_TERM_COLOR=never \

@@ -10,7 +10,7 @@ WG_TREE=$(dirname "$WG_QEMU")
 export WG_CACHE=${WG_CACHE:-${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/wireguard-rust}
 
 WG_SUITE=trixie
-# What the user calls ARCH= and KERNEL= travels under names that a kernel build
+# What the user calls ARCH=, KERNEL= and TARGET= travels under names that a kernel build
 # does not read.
 WG_ARCH=${ARCH:-${WG_ARCH:-amd64}}
 WG_ARCH=${WG_ARCH/#x86_64/amd64}
@@ -36,13 +36,15 @@ debug | kcsan)
 	WG_KERNEL=${WG_KERNEL%-*}
 	;;
 esac
-export WG_ARCH WG_KERNEL WG_VARIANT WG_FLAVOUR
+# bindgen takes TARGET for itself, even an empty one: so kernels seem to have no Rust.
+WG_TARGET=${TARGET:-${WG_TARGET:-}}
+export WG_ARCH WG_KERNEL WG_VARIANT WG_FLAVOUR WG_TARGET
 # What a kernel build calls the machine, and how the names of its tools begin.
 case $WG_ARCH in
 arm64) WG_CROSS=aarch64-linux-gnu- WG_MAKE_ARCH=(ARCH=arm64 "CROSS_COMPILE=aarch64-linux-gnu-") ;;
 *) WG_CROSS='' WG_MAKE_ARCH=(ARCH=x86_64) ;;
 esac
-unset ARCH KERNEL
+unset ARCH KERNEL TARGET
 if [[ $WG_ARCH != amd64 && " ${WG_ROOT_EXTRA:-} " != *" $WG_ARCH "* ]]; then
 	export WG_ROOT_EXTRA="${WG_ROOT_EXTRA:+$WG_ROOT_EXTRA }$WG_ARCH"
 fi

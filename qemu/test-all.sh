@@ -33,6 +33,7 @@ parts=(
 	"arm64           14400 make test-vm ARCH=arm64"
 	"big-endian       7200 make test-host TARGET=s390x"
 	"twovm            9600 NIGHTLY=1 make test-twovm"
+	"deb             10800 VM_TIMEOUT=7200 make test-deb"
 	"debug           21600 make test-vm KERNEL=debug"
 	"debug-netns      7200 make test-netns KERNEL=debug"
 	"kcsan           21600 make test-vm KERNEL=kcsan"

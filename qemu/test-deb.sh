@@ -132,6 +132,7 @@ pretend() {
 	cp "$root/usr/src/linux-headers-$release/Module.symvers" "$root/usr/lib/modules/$1/build/"
 	sed "${2:-}" "$root/usr/src/linux-headers-$release/.config" >"$root/usr/lib/modules/$1/build/.config"
 	cp "$root/usr/lib/modules/$1/build/.config" "$root/usr/lib/modules/$1/build/include/config/auto.conf"
+	printf '%s\n' "$1" >"$root/usr/lib/modules/$1/build/include/config/kernel.release"
 }
 
 # Keys, the configuration of three tunnels, and the test as a service.
@@ -205,7 +206,7 @@ run_system() {
 	timeout -k 5 "$limit" qemu-system-x86_64 -nodefaults -no-user-config -display none -no-reboot \
 		-machine q35 "${accel[@]}" -smp 2 -m 2048 \
 		-kernel "$root/boot/vmlinuz-$release" -initrd "$root/boot/initrd.img-$release" \
-		-append "root=/dev/vda rw console=ttyS0 loglevel=5 panic=-1 mitigations=off log_buf_len=8M" \
+		-append "root=/dev/vda rw console=ttyS0 loglevel=5 panic=-1 mitigations=off no_timer_check log_buf_len=8M" \
 		-drive "file=$work/disk,if=none,id=disk,format=raw,cache=unsafe" -device virtio-blk-pci,drive=disk \
 		-netdev "stream,id=net,server=off,addr.type=unix,addr.path=$work/net" \
 		-device virtio-net-pci,netdev=net,mac=52:54:00:00:02:01 \

@@ -21,6 +21,8 @@ set -euo pipefail
 source=$1 config=$2 symvers=$3 release=$4 out=$5
 shift 5
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# bindgen would take it for its own, and the kernel seem to have no Rust.
+unset TARGET
 
 unfit() {
 	printf 'unfit: %s\n' "$*"

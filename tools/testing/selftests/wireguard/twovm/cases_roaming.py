@@ -19,13 +19,13 @@ def moves(outer):
         tunnel.pings()
         for end in ENDS:
             home = pair.outer_address(end, outer)
-            away = f"192.168.0.{10 + end.number}" if outer == 4 else f"fd00:0::{10 + end.number}"
+            away = f"192.168.0.{10 + end.number}" if outer == 4 else f"fd00::{10 + end.number}"
             # Another address: the old one is gone before the new one is used.
             bits = 24 if outer == 4 else "64 nodad"
             short = 24 if outer == 4 else 64
             end.run(f"ip addr add {away}/{bits} dev lnk0 && ip addr del {home}/{short} dev lnk0")
             tunnel.ping(end, count=1)
-            wanted = pair.endpoint(away if outer == 4 else away.replace("fd00:0::", "fd00::"), port_of(end))
+            wanted = pair.endpoint(away, port_of(end))
             equal(tunnel.state(other(end))["endpoint"], wanted, f"endpoint at {name(other(end))}")
             tunnel.pings()
             tunnel.tcp(1 << 17)
@@ -65,7 +65,7 @@ def _sticky(_):
     for outer in (4, 6):
         for end in ENDS:
             to = other(end)
-            second = f"192.168.0.{20 + to.number}" if outer == 4 else f"fd00:0::{20 + to.number}"
+            second = f"192.168.0.{20 + to.number}" if outer == 4 else f"fd00::{20 + to.number}"
             length = 24 if outer == 4 else 64
             to.run(f"ip addr add {second}/{length} dev lnk0 {'' if outer == 4 else 'nodad'}")
             tunnel = Tunnel(outer=outer, knows=(end,))

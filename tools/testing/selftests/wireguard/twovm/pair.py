@@ -35,7 +35,7 @@ def name(end):
 def outer_address(end, outer=4, link="stream"):
     if outer == 4:
         return f"192.168.{LINKS[link]}.{end.number}"
-    return f"fd00:{LINKS[link]}::{end.number}"
+    return str(ipaddress.ip_address(f"fd00:{LINKS[link]}::{end.number}"))
 
 
 def endpoint(address, port):
@@ -101,10 +101,14 @@ class Tunnel:
         return f"10.{self.net}.0.{end.number}" if fam == 4 else f"fd{self.net}::{end.number}"
 
     def ping(self, end, fam=4, count=3, options=""):
-        """All must be answered."""
+        """All must be answered.
+
+        One by one: once ping has had an answer, it waits for the next ones for two round trips
+        only, which may be some milliseconds, whatever -W says.
+        """
         to = self.inside(other(end), fam)
-        out = end.run(f"ping -q -c {count} -i 0.02 -W 10 {options} {to}", check=False)
-        true(f" {count} received" in out, f"{name(end)}: ping {to}: {out.strip()}")
+        out = end.run(f"for i in $(seq {count}); do ping -q -c 1 -W 10 {options} {to} || exit; done", check=False)
+        equal(out.count(" 1 received"), count, f"answers to {name(end)}: ping {options} {to}: {out.strip()}")
 
     def pings(self, count=3):
         for end in ENDS:
