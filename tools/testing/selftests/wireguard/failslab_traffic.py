@@ -5,6 +5,7 @@ Packets are lost then, and counters tell. What may not be lost is the peer: once
 again, packets pass within seconds, sent by nobody but those who would have sent anyway.
 """
 
+import contextlib
 import os
 import socket
 import subprocess
@@ -72,8 +73,8 @@ def arrived(end, wanted, seconds):
     return found
 
 
-def _sending(world, what, size, segment=None):
-    """Each allocation of one sendto() fails once."""
+def _sending(world, what, size, segment=None, watched=False):
+    """Each allocation of one sendto() fails once. `watched`: a packet socket has the packet as well."""
     end = world.end(endpoint=True)
     end.handshake()
     end.alive()
@@ -93,26 +94,35 @@ def _sending(world, what, size, segment=None):
 
     seen = [counters()]
     faults.within(faults.module())
-    count, told = faults.each(lambda: inner(world, 2, size, segment), after)
+    with contextlib.ExitStack() as stack:
+        if watched:
+            watcher = stack.enter_context(socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(3)))
+            watcher.bind(("wg0", 3))
+        count, told = faults.each(lambda: inner(world, 2, size, segment), after)
     ktap.diag(f"{what}: {count} allocations, {told} failures told to the sender, messages lost at {lost}, "
               f"without a counter of ours at {silent}")
-    true(count > 0, "there are allocations")
-    true(told + len(lost) > 0, "something was lost")
+    equal(told, 0, "failures told to the sender")
+    equal(silent, [], "lost without a counter")
+    return count, lost
 
 
-@case("one packet is sent, each allocation failing")
-def _send_small(world):
-    _sending(world, "64 bytes", 64)
+@case("one packet is sent that nobody else has: nothing is allocated for it")
+def _send_own(world):
+    for size in (64, 1300):
+        equal(_sending(world, f"{size} bytes", size), (0, []), f"allocations and losses, {size} bytes")
 
 
-@case("a full packet is sent, each allocation failing")
-def _send_large(world):
-    _sending(world, "1,300 bytes", 1300)
+@case("one packet is sent that a packet socket has as well, each allocation failing")
+def _send_watched(world):
+    for size in (64, 1300):
+        count, lost = _sending(world, f"{size} bytes", size, watched=True)
+        true(count > 0 and lost, "something was lost")
 
 
 @case("a GSO packet is sent, each allocation failing")
 def _send_gso(world):
-    _sending(world, "20 x 1,000 bytes", 20000, 1000)
+    count, lost = _sending(world, "20 x 1,000 bytes", 20000, 1000)
+    true(count > 0 and lost, "something was lost")
 
 
 def _session_by_device(world, end, limit):
@@ -324,3 +334,14 @@ def _tcp_module(world):
 def _tcp_anywhere(world):
     _losses(2, "a ping", where=faults.ANYWHERE, sleeping=False)
 
+
+@case("TCP while packets move in memory wherever they may: every byte right")
+def _tcp_moving(world):
+    _two_ends()
+    try:
+        with faults.moving():
+            done = _transfer("--bytes", "200000", "--udp", "20")
+        true(done.returncode == 0, f"meanwhile: {done.stdout}")
+    finally:
+        for name in ("fa", "fb"):
+            run("ip", "netns", "del", name, check=False)

@@ -12,6 +12,8 @@ import os
 DEBUG = "/sys/kernel/debug/"
 # Slab objects; whole pages.
 KINDS = ("failslab", "fail_page_alloc")
+# No allocation: where a packet's memory may move, it does.
+MOVE = "fail_skb_realloc"
 # The deepest that the kernel looks for callers.
 DEPTH = 32
 ANYWHERE = (0, (1 << 64) - 1)
@@ -46,14 +48,24 @@ def function(name):
     for at, (address, found, of) in enumerate(symbols):
         if found == name and not of:
             return address, next(a for a, _, _ in symbols[at:] if a > address)
-    raise AssertionError(f"the kernel has no function {name}")
+    raise LookupError(f"the kernel has no function {name}")
 
 
 def within(where, sleeping=True):
     """From now on only allocations with a caller in the range `where` may fail.
 
-    `sleeping`: also those that could wait for memory, which most of configuration does.
+    `sleeping`: also those that could wait for memory, which most of configuration does. Never those
+    of kmemleak for itself: they are as many again, and it has a reserve.
     """
+    # Else "fail-nth" counts the places where a packet may move as well.
+    if os.path.isdir(DEBUG + MOVE):
+        _write(MOVE, "stacktrace-depth", 1)
+        _write(MOVE, "require-start", 1)
+        _write(MOVE, "require-end", 1)
+    try:
+        reject = function("__alloc_object")
+    except LookupError:
+        reject = (0, 0)
     for kind in KINDS:
         off(kind)
         _write(kind, "verbose", 0)
@@ -63,6 +75,8 @@ def within(where, sleeping=True):
         _write(kind, "stacktrace-depth", DEPTH)
         _write(kind, "require-start", hex(where[0]))
         _write(kind, "require-end", hex(where[1]))
+        _write(kind, "reject-start", hex(reject[0]))
+        _write(kind, "reject-end", hex(reject[1]))
     _write("failslab", "cache-filter", "N")
     _write("fail_page_alloc", "min-order", 0)
     _write("fail_page_alloc", "ignore-gfp-highmem", "N")
@@ -84,6 +98,19 @@ def percent(probability):
         yield
     finally:
         off()
+
+
+@contextlib.contextmanager
+def moving():
+    """While the body runs, each packet moves in memory wherever the network stack says that it may."""
+    try:
+        _write(MOVE, "verbose", 0)
+        _write(MOVE, "require-start", 0)
+        _write(MOVE, "require-end", (1 << 64) - 1)
+        _write(MOVE, "probability", 100)
+        yield
+    finally:
+        _write(MOVE, "probability", 0)
 
 
 class Place:

@@ -25,6 +25,9 @@ SPACE = f"wgtflood{os.getpid()}"
 LENGTH, SHORTEST = 90, 6
 # The 4,096 messages that may wait and what else is under way, a few KiB each at most.
 MEMORY_KIB = 64 * 1024
+# Echo requests during a flood, of which seven of ten are answered. Where checkers make each one wait
+# for seconds, as many as before would outlast the flood.
+ECHOES = max(20, 100 // SLOWNESS)
 senders = []
 
 
@@ -83,7 +86,7 @@ class Flood:
         return out
 
 
-def pings(end, flood, count=100):
+def pings(end, flood, count=ECHOES):
     """Echo requests during the flood: (answered, longest wait in seconds)."""
     answered, longest = 0, 0.0
     for _ in range(count):
@@ -149,9 +152,9 @@ def under_flood(w, kind, address="192.0.2.1", cookies=True):
         pings(old, flood, 10)
     out = flood.finish()
     diag(out)
-    diag(f"echoes {answered} of 100, longest wait {longest * 1000:.0f} ms; newcomers (tries, cookies, seconds): {newcomers}")
+    diag(f"echoes {answered} of {ECHOES}, longest wait {longest * 1000:.0f} ms; newcomers (tries, cookies, seconds): {newcomers}")
     diag({name: value for name, value in w.counters().items() if value})
-    true(answered >= 70, f"the established session goes on: {answered} of 100")
+    true(answered >= 0.7 * ECHOES, f"the established session goes on: {answered} of {ECHOES}")
     true(out["packets"] > 100, "a flood")
     true(out["memory"] < MEMORY_KIB, f"memory: {out['memory']} KiB")
     equal({k: n for k, n in out["answers"].items() if k != str(COOKIE)}, {}, "answers other than cookies")
@@ -200,8 +203,8 @@ def _data(w):
     tries = joins(newcomer)
     out = flood.finish()
     diag(out)
-    diag(f"echoes {answered} of 100, longest wait {longest * 1000:.0f} ms; newcomer {tries}")
-    true(answered >= 70, f"the session goes on: {answered} of 100")
+    diag(f"echoes {answered} of {ECHOES}, longest wait {longest * 1000:.0f} ms; newcomer {tries}")
+    true(answered >= 0.7 * ECHOES, f"the session goes on: {answered} of {ECHOES}")
     true(out["packets"] > 100, "a flood")
     equal(out["answers"], {}, "answers")
     equal(end.endpoint(), home, "endpoint")
