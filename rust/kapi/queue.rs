@@ -39,9 +39,9 @@ impl DelayQueue {
         let mut raw = MaybeUninit::uninit();
         // SAFETY: Valid for writing.
         unsafe { bindings::wg_delay_queue_init(raw.as_mut_ptr()) };
-        // SAFETY: Just initialised.
         // INVARIANT: Empty.
         Self {
+            // SAFETY: Just initialised.
             raw: unsafe { raw.assume_init() },
         }
     }
@@ -65,9 +65,9 @@ impl DelayQueue {
         if fits.is_none() {
             return Err(skb);
         }
+        // INVARIANT: It becomes the last one, its `next` being null by the invariant of `SkBuff`.
         // SAFETY: The queue is consistent by the type invariant and ours alone; the packet is on no
         // list and given away.
-        // INVARIANT: It becomes the last one, its `next` being null by the invariant of `SkBuff`.
         unsafe { bindings::wg_delay_queue_push(&mut self.raw, skb.into_raw()) };
         Ok(())
     }
@@ -77,9 +77,9 @@ impl DelayQueue {
     #[inline]
     pub fn pop(&mut self, dropped: &mut SkbChain) -> Option<SkBuff> {
         let mut list = ptr::null_mut();
+        // INVARIANT: Packets leave from the front.
         // SAFETY: The queue is consistent by the type invariant and ours alone. It has IP headers in
         // its packets, as the type demands.
-        // INVARIANT: Packets leave from the front.
         let skb = unsafe { bindings::wg_delay_queue_pop(&mut self.raw, &mut list) };
         if let Some(list) = NonNull::new(list) {
             // SAFETY: A list of packets of ours, which have left the queue.
