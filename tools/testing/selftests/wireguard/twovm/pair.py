@@ -54,12 +54,15 @@ class Tunnel:
                  keepalive=None):
         need_link(link)
         self.outer, self.link, self.device, self.net, self.ports, self.mtu = outer, link, device, net, ports, mtu
-        self.knows, self.keepalive = knows, keepalive or {}
+        self.knows = knows
         self.psk = psk if isinstance(psk, dict) else {1: psk, 2: psk}
         self.keys, self.public = {}, {}
         for end in ENDS:
             self.keys[end.number], self.public[end.number] = new_key()
         together(*(lambda end=end: self.make(end) for end in ENDS))
+        # Not before there are two ends: it begins a handshake at once.
+        for number, seconds in (keepalive or {}).items():
+            self.set_peer(ENDS[number - 1], f"persistent-keepalive {seconds}")
 
     def make(self, end):
         n = end.number
@@ -81,8 +84,6 @@ class Tunnel:
             text += f" preshared-key <(echo {self.psk[n]})"
         if end in self.knows:
             text += f" endpoint {endpoint(outer_address(to, self.outer, self.link), self.ports[to.number - 1])}"
-        if n in self.keepalive:
-            text += f" persistent-keepalive {self.keepalive[n]}"
         return text
 
     def set(self, end, what):
