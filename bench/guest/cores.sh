@@ -71,7 +71,8 @@ for ((turn = 0; turn < turns; turn++)); do
 		sleep 2
 		runs[$driver one]+=,$(one)
 		runs[$driver eight]+=,$(eight)
-		read -r mean_us p99_us < <(loaded)
+		# With the end of its flow: iperf3 may not come to an end without a link.
+		read -r mean_us p99_us <<<"$(loaded)"
 		runs[$driver loaded_mean]+=,$mean_us
 		runs[$driver loaded_p99]+=,$p99_us
 		for i in {0..7}; do ip -n A link del "wg$i"; done
