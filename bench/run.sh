@@ -10,6 +10,7 @@
 #                     asked for: its exact figures of the last time serve
 #                     otherwise
 #   QUICK=1           fewer peers and shorter runs, for a first look
+#   CPUS="2 4"        row cores: machines with so many CPUs; TURNS=N of each driver (3)
 #
 # Rows of one CPU whose clock counts instructions ("exact"): they give the same
 # figures on any machine, loaded or not. The others need a quiet one.
