@@ -44,13 +44,15 @@ const NO_BETTER: Duration = Duration::from_secs(10);
 const UNWATCHED: i32 = 0;
 /// They leave, and are looked at.
 const WATCHED: i32 = 1;
+/// Messages leave one by one, and are looked at.
+const TRIAL_RUNS: i32 = 2;
 /// Messages leave one by one.
-const SINGLE: i32 = 2;
+const SINGLE: i32 = 3;
 
 /// Whether the messages to one peer may leave as trains.
 #[pin_data]
 pub(crate) struct Trains {
-    /// What there is to do, for those without the lock: one of the three above.
+    /// What there is to do, for those without the lock: one of the four above.
     hint: Atomic<i32>,
     #[pin]
     state: SpinLockBh<State>,
@@ -77,13 +79,17 @@ impl Trains {
     /// Whether messages may leave together.
     #[inline]
     pub(super) fn are_taken(&self) -> bool {
-        self.hint.load(Relaxed) != SINGLE || self.is_over()
+        match self.hint.load(Relaxed) {
+            UNWATCHED | WATCHED => true,
+            TRIAL_RUNS => false,
+            _ => self.is_over(),
+        }
     }
 
     /// Whether it matters what becomes of messages that were taken.
     #[inline]
     pub(super) fn are_watched(&self) -> bool {
-        self.hint.load(Relaxed) != UNWATCHED
+        matches!(self.hint.load(Relaxed), WATCHED | TRIAL_RUNS)
     }
 
     /// Whether the time without trains is over; then they are tried again.
@@ -146,7 +152,8 @@ impl Peer {
         let hint = match *state {
             State::Together { balance: 0, .. } => UNWATCHED,
             State::Together { .. } => WATCHED,
-            State::Trial { .. } | State::Single { .. } => SINGLE,
+            State::Trial { .. } => TRIAL_RUNS,
+            State::Single { .. } => SINGLE,
         };
         self.trains.hint.store(hint, Relaxed);
         drop(state);
