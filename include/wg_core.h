@@ -22,6 +22,7 @@ void wg_spin_assert_held(spinlock_t *lock);
 void wg_local_bh_disable(void);
 void wg_local_bh_enable(void);
 void wg_cond_resched(void);
+void wg_reschedule(void);
 void wg_warn_once(const char *what);
 
 /* helpers/core.c: clock, random, per-CPU counters */

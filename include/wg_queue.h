@@ -18,6 +18,7 @@ struct wg_delay_queue {
 
 void wg_delay_queue_init(struct wg_delay_queue *queue);
 void wg_delay_queue_push(struct wg_delay_queue *queue, struct sk_buff *skb);
-struct sk_buff *wg_delay_queue_pop(struct wg_delay_queue *queue, struct sk_buff **dropped);
+struct sk_buff *wg_delay_queue_pop(struct wg_delay_queue *queue, struct sk_buff **dropped,
+				   u32 *cut);
 
 #endif

@@ -16,6 +16,8 @@ enum wg_skb_layout {
 	WG_SKB_DATA_LEN = offsetof(struct sk_buff, data_len),
 	WG_SKB_DATA = offsetof(struct sk_buff, data),
 	WG_SKB_SIZE = sizeof(struct sk_buff),
+	/* Bytes at the beginning of cb in which the driver notes something. */
+	WG_SKB_CB_NOTE = 16,
 };
 
 /* The addresses of an inner packet; version is 4 or 6. */
@@ -100,6 +102,8 @@ void wg_train_begin(const struct sk_buff *skb, struct wg_train *train);
 bool wg_train_read(const struct sk_buff *skb, struct wg_train *train, u32 offset, u8 *to, u32 len);
 struct sk_buff *wg_train_open(struct sk_buff *skb, struct wg_train *train, u32 offset, u32 len,
 			      u32 header_len, u64 nonce, const u8 *key);
+bool wg_train_flow(const struct sk_buff *skb, struct wg_train *train, u32 offset, u32 len,
+		   u64 nonce, const u8 *key, const struct net_device *dev, u32 *hash);
 
 bool wg_skb_udp_payload(struct sk_buff *skb, struct wg_endpoint *from, u8 *ds);
 bool wg_skb_pull_check(struct sk_buff *skb, u32 len);

@@ -138,6 +138,12 @@ pub(crate) fn now() -> Instant {
     Instant::from_nanos(clock::boottime_coarse_ns())
 }
 
+/// As [`now`], in nanoseconds, to be kept in an atomic. Any context.
+#[inline]
+pub(crate) fn now_ns() -> i64 {
+    i64::try_from(now().as_nanos()).unwrap_or(i64::MAX)
+}
+
 /// The stamp of an initiation made now. Any context.
 pub(crate) fn timestamp() -> Tai64n {
     let (seconds, nanoseconds) = clock::realtime();

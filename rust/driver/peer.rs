@@ -40,7 +40,7 @@ use crate::{
     handshake::{PeerHandshake, SendInitiation},
     keypair::Keypair,
     netlink::{event, notify::Pending},
-    rx::{DecryptQueued, RxLoad, RxQueue},
+    rx::{DecryptQueued, RxHabits, RxLoad, RxQueue},
     stats::Stat,
     timers::{PeerTimers, TimerExpired, WipeKeys},
     tx::{self, ContinueTransmit, Trains, TxQueue}, //
@@ -83,6 +83,7 @@ pub(crate) struct Peer {
     #[pin]
     pub(crate) rx: SpinLockBh<RxQueue>,
     pub(crate) rx_load: RxLoad,
+    pub(crate) rx_habits: RxHabits,
     #[pin]
     endpoint: SpinLockBh<Endpoint>,
     /// Routes to the endpoint.
@@ -161,6 +162,7 @@ impl Peer {
                 trains <- Trains::new(),
                 rx <- new_spinlock_bh!(RxQueue::new()),
                 rx_load: RxLoad::new(),
+                rx_habits: RxHabits::new(),
                 endpoint <- new_spinlock_bh!(Endpoint::default()),
                 routes: DstCache::new(),
                 timers <- new_spinlock_bh!(PeerTimers::new()),
@@ -229,7 +231,7 @@ impl Peer {
     /// Whether an initiation asked for now would only be held back.
     #[inline]
     pub(crate) fn is_quiet(&self) -> bool {
-        let now = i64::try_from(crypto::now().as_nanos()).unwrap_or(i64::MAX);
+        let now = crypto::now_ns();
         now < self.quiet_until.load(Relaxed)
     }
 

@@ -36,10 +36,13 @@ use crate::{
     tx, //
 };
 
+mod flows;
 mod spread;
 
+pub(crate) use flows::RxHabits;
 pub(crate) use spread::{DecryptQueued, RxLoad, RxQueue};
 
+use flows::note_flow;
 use spread::Stopwatch;
 
 /// In `cb`: the packet is the one that came from the network, or was made for the plaintext.
@@ -59,7 +62,7 @@ pub(crate) fn receive(device: ArcBorrow<'_, Device>, mut chain: SkbChain) {
         chain = here;
     }
     if !chain.is_empty() {
-        Reception::of(device, chain);
+        Reception::of(device, chain.into_iter().map(|skb| (skb, 0)));
     }
 }
 
@@ -78,8 +81,9 @@ struct Reception<'g> {
 }
 
 impl<'g> Reception<'g> {
-    /// Takes datagrams in, decrypts and delivers them. BH disabled.
-    fn of(device: ArcBorrow<'g, Device>, chain: SkbChain) {
+    /// Takes datagrams in, decrypts and delivers them, less so many messages at the front of each
+    /// train. BH disabled.
+    fn of(device: ArcBorrow<'g, Device>, datagrams: impl Iterator<Item = (SkBuff, usize)>) {
         let guard = rcu::read_lock();
         let mut reception = Reception {
             device: &device,
@@ -88,16 +92,16 @@ impl<'g> Reception<'g> {
             delivery: SkbChain::new(),
             handshakes: false,
         };
-        for skb in chain {
-            reception.take(skb);
+        for (skb, cut) in datagrams {
+            reception.take(skb, cut);
         }
         if reception.finish() {
             Device::process_handshakes(device);
         }
     }
 
-    /// Takes one datagram, or a train of them.
-    fn take(&mut self, mut skb: SkBuff) {
+    /// Takes one datagram, or a train of them, of which `cut` at the front have waited for too long.
+    fn take(&mut self, mut skb: SkBuff, cut: usize) {
         let Some(outer) = skb.udp_payload() else {
             return self.device.discard(skb, Stat::RxOuterHeader, NO_PEER);
         };
@@ -113,7 +117,7 @@ impl<'g> Reception<'g> {
         let mut train = skb.train();
         while let Some(rest) = train.len().checked_sub(offset).filter(|rest| *rest != 0) {
             let len = rest.min(size.get());
-            match self.car(&mut train, offset, len, &outer) {
+            match self.car(&mut train, offset, len, &outer, cars < cut) {
                 Ok(()) => accepted = true,
                 Err((stat, peer)) => {
                     self.device.count_peer(stat, 1, peer);
@@ -161,7 +165,8 @@ impl<'g> Reception<'g> {
         }
     }
 
-    /// The datagram that is `len` bytes of a train from `offset` on.
+    /// The datagram that is `len` bytes of a train from `offset` on. A `late` one is dropped if it is
+    /// data.
     ///
     /// # Errors
     ///
@@ -172,10 +177,14 @@ impl<'g> Reception<'g> {
         offset: usize,
         len: usize,
         outer: &Outer,
+        late: bool,
     ) -> Result<(), Refused> {
         match train.read_at(offset).and_then(|head| kind(&head, len)) {
             Some(Kind::Data(header)) => {
                 let keypair = self.keypair(header.receiver(), outer)?;
+                if late {
+                    return Err((Stat::RxDelay, keypair.peer().number()));
+                }
                 let counter = header.counter().0;
                 let skb = train
                     .open_at(
@@ -274,6 +283,8 @@ impl<'g> Reception<'g> {
         if keypair.is_unconfirmed() {
             confirm(keypair);
         }
+        let queued = peer.rx_load.is_queued();
+        let mut last = None;
         for mut skb in opened {
             let len = skb.len().saturating_add(DataHeader::LEN + TAG_LEN);
             if skb.len() == 0 {
@@ -283,6 +294,9 @@ impl<'g> Reception<'g> {
                 continue;
             }
             run.data = true;
+            if queued {
+                note_flow(peer, &skb, &mut last);
+            }
             match run.prepare(device, &mut skb, outer, self.guard) {
                 Ok(()) => {
                     run.account(len);

@@ -185,6 +185,8 @@ stats! {
     RxTrainMessages = c"rx_train_messages",
     /// Datagrams and trains left to a worker on another CPU, as their peer is busy.
     RxSpread = c"rx_spread",
+    /// Small datagrams that were decrypted at once meanwhile, as nothing of their flow waits.
+    RxPassed = c"rx_passed",
     /// Messages in excess of what may wait for such a worker.
     RxQueue = c"rx_drop_queue" => FullQueue,
     /// Messages that CoDel took out of that queue, as those in it had waited for long.

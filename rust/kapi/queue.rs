@@ -7,7 +7,7 @@
 use crate::{
     bindings,
     chain::SkbChain,
-    skb::SkBuff, //
+    skb::{Cb, SkBuff}, //
 };
 use core::{
     mem::MaybeUninit,
@@ -17,9 +17,9 @@ use core::{
 /// Packets that wait for their turn, at most for some milliseconds in the long run: CoDel (RFC 8289),
 /// with the usual 5 ms of wait in 100 ms.
 ///
-/// Packets are UDP datagrams or trains of them as they came from the network, headers in place. A
-/// packet loses what is in its `cb` by waiting. Any context but hard interrupts. `Drop` frees the
-/// packets as dropped.
+/// Packets are UDP datagrams or trains of them as they came from the network, headers in place. They
+/// keep their [`Cb`](crate::skb::Cb). Any context but hard interrupts. `Drop` frees the packets as
+/// dropped.
 ///
 /// # Invariants
 ///
@@ -59,6 +59,7 @@ impl DelayQueue {
     /// The packet, if there would be more than `u32::MAX` bytes.
     #[inline]
     pub fn push(&mut self, skb: SkBuff) -> Result<(), SkBuff> {
+        const { assert!(size_of::<Cb>() <= bindings::wg_skb_layout_WG_SKB_CB_NOTE as usize) };
         let fits = u32::try_from(skb.len())
             .ok()
             .and_then(|len| self.raw.bytes.checked_add(len));
@@ -73,20 +74,24 @@ impl DelayQueue {
     }
 
     /// Takes the first packet that is not to be dropped, and appends those that are to `dropped`.
-    /// Packets of senders that know of congestion marks (ECN) are marked instead.
+    /// The number says how many messages at the front of that packet, which is a train of more if
+    /// it is not 0, are to be dropped as well: by the caller. Packets of senders that know of
+    /// congestion marks (ECN) are marked instead.
     #[inline]
-    pub fn pop(&mut self, dropped: &mut SkbChain) -> Option<SkBuff> {
+    pub fn pop(&mut self, dropped: &mut SkbChain) -> Option<(SkBuff, usize)> {
         let mut list = ptr::null_mut();
+        let mut cut = 0;
         // INVARIANT: Packets leave from the front.
         // SAFETY: The queue is consistent by the type invariant and ours alone. It has IP headers in
         // its packets, as the type demands.
-        let skb = unsafe { bindings::wg_delay_queue_pop(&mut self.raw, &mut list) };
+        let skb = unsafe { bindings::wg_delay_queue_pop(&mut self.raw, &mut list, &mut cut) };
         if let Some(list) = NonNull::new(list) {
             // SAFETY: A list of packets of ours, which have left the queue.
             dropped.append(&mut unsafe { SkbChain::from_list(list) });
         }
         // SAFETY: A packet of ours that has left the queue and is on no list.
-        NonNull::new(skb).map(|skb| unsafe { SkBuff::from_raw(skb) })
+        let skb = unsafe { SkBuff::from_raw(NonNull::new(skb)?) };
+        Some((skb, cut as usize))
     }
 }
 

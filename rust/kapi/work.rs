@@ -121,6 +121,17 @@ pub fn cond_resched() {
     unsafe { bindings::wg_cond_resched() };
 }
 
+/// Has the scheduler choose anew who is to run, this thread being one of them; for work that takes
+/// milliseconds at a time. Kernels that preempt lazily would ask only with the next tick, whoever
+/// waits.
+///
+/// C counterpart: `schedule`. Context: process, and nothing that forbids to sleep.
+#[inline]
+pub fn reschedule() {
+    // SAFETY: No requirement but the context.
+    unsafe { bindings::wg_reschedule() };
+}
+
 mod sealed {
     /// Keeps others from being owners.
     pub trait Sealed {}

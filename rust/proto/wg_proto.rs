@@ -35,6 +35,7 @@ pub mod allowed_ips;
 pub mod constants;
 pub mod cookie;
 pub mod crypto;
+pub mod flows;
 pub mod index;
 pub mod keypairs;
 pub mod keys;

@@ -21,7 +21,7 @@ use crate::constants::{MAC_LEN, TAG_LEN};
 pub use cookie::CookieReply;
 pub use data::{padded_len, Data, DataHeader};
 pub use initiation::Initiation;
-pub use inner::{inner_packet, InnerError, InnerPacket, Version};
+pub use inner::{inner_packet, same_flow, FlowPrefix, InnerError, InnerPacket, Version};
 pub use kind::{kind, Kind};
 pub use response::Response;
 

@@ -123,7 +123,7 @@ pub(crate) struct SendEvents;
 
 impl WorkHandler<Arc<Device>> for SendEvents {
     fn run(device: Arc<Device>) {
-        let now = i64::try_from(crypto::now().as_nanos()).unwrap_or(i64::MAX);
+        let now = crypto::now_ns();
         device.events.last.store(now, Relaxed);
         let config = device.lock();
         let pending = config

@@ -6,7 +6,8 @@
 //! other things. When the trains of one peer take up much of it, a worker takes them over, on any
 //! CPU that the scheduler finds idle, so that the CPU of the network can do what comes before. From
 //! then on all data of that peer goes through its queue, which keeps its order, until the queue is
-//! empty.
+//! empty. Only what is small and of a flow that has nothing in the queue may pass it: a ping beside
+//! a download.
 
 use kernel::sync::atomic::{Atomic, Relaxed};
 use wg_kapi::{
@@ -16,13 +17,19 @@ use wg_kapi::{
     queue::DelayQueue,
     rcu,
     shared::{Shared, SharedRef},
-    skb::SkBuff,
+    skb::{Cb, SkBuff}, //
     sync::with_bh_disabled,
-    work::{cond_resched, WorkHandler}, //
+    work::{reschedule, WorkHandler}, //
 };
-use wg_proto::wire::{kind, Kind};
+use wg_proto::{
+    flows::{FlowCounts, Flows},
+    wire::{kind, Kind}, //
+};
 
-use super::Reception;
+use super::{
+    flows::{flows, SMALL},
+    Reception, //
+};
 use crate::{
     crypto,
     device::Device,
@@ -34,21 +41,31 @@ use crate::{
 /// stay that many.
 const MAX_QUEUED_BYTES: usize = 16 << 20;
 
+/// Packets that may wait, each of which has one message or more: few enough to be counted by flow.
+const MAX_QUEUED_PACKETS: u32 = 60_000;
+
+/// Messages that others may pass: half of what the replay window has, so that they are not too old
+/// when their turn comes.
+const MAX_PASSED: u32 = 4096;
+
 /// Trains of fewer bytes are not worth waking somebody up.
 const WORTH_A_WORKER: usize = 16 << 10;
 
 /// The share of one CPU's time, as its inverse, from which on a peer counts as busy.
 const BUSY_SHARE: i64 = 4;
 
-/// Trains that a worker decrypts before softirqs may run in between.
-const TURN: usize = 2;
+/// Bytes from which on softirqs and other threads may run before a worker decrypts more.
+const TURN: usize = 32 << 10;
 
 /// The UDP header is still in front of what the socket gives.
-const UDP_HEADER: usize = 8;
+pub(super) const UDP_HEADER: usize = 8;
 
 /// Datagrams of one peer that wait to be decrypted by a worker.
 pub(crate) struct RxQueue {
     datagrams: DelayQueue,
+    /// Of the packets that wait or that the worker has in its hands: how many, and their messages
+    /// and flows.
+    waiting: Waiting,
     /// A worker is at work or will be.
     awaited: bool,
 }
@@ -58,8 +75,45 @@ impl RxQueue {
     pub(crate) fn new() -> Self {
         Self {
             datagrams: DelayQueue::new(),
+            waiting: Waiting::new(),
             awaited: false,
         }
+    }
+}
+
+/// What is known of packets that wait. Their `cb` has it too: `nonce` the flows, `mtu` the messages.
+struct Waiting {
+    packets: u32,
+    messages: u32,
+    flows: FlowCounts,
+}
+
+impl Waiting {
+    const fn new() -> Self {
+        Self {
+            packets: 0,
+            messages: 0,
+            flows: FlowCounts::new(),
+        }
+    }
+
+    fn add(&mut self, skb: &SkBuff) {
+        let cb = skb.cb();
+        self.packets = self.packets.saturating_add(1);
+        self.messages = self.messages.saturating_add(cb.mtu);
+        self.flows.add(Flows::from_bits(cb.nonce));
+    }
+
+    fn remove(&mut self, skb: &SkBuff) {
+        let mut one = Self::new();
+        one.add(skb);
+        self.remove_all(&one);
+    }
+
+    fn remove_all(&mut self, others: &Self) {
+        self.packets = self.packets.saturating_sub(others.packets);
+        self.messages = self.messages.saturating_sub(others.messages);
+        self.flows.remove_all(&others.flows);
     }
 }
 
@@ -88,9 +142,14 @@ impl RxLoad {
         }
     }
 
+    /// Whether data goes through the queue.
+    pub(super) fn is_queued(&self) -> bool {
+        self.queued.load(Relaxed) != 0
+    }
+
     /// So many nanoseconds were used.
     fn note(&self, used: u64) {
-        let now = i64::try_from(crypto::now().as_nanos()).unwrap_or(i64::MAX);
+        let now = crypto::now_ns();
         let used = i64::try_from(used).unwrap_or(i64::MAX);
         let since = self.since.load(Relaxed);
         if now == since {
@@ -130,12 +189,24 @@ pub(super) fn divert(device: &Device, mut skb: SkBuff, guard: &rcu::Guard) -> Op
     if !begin && load.queued.load(Relaxed) == 0 {
         return Some(skb);
     }
-    enqueue(peer.as_shared_ref(), skb, begin)
+    let flows = flows(device, &mut skb, keypair);
+    enqueue(peer.as_shared_ref(), skb, flows, begin)
 }
 
 /// Adds a datagram to the queue of `peer`; only to one that a worker has begun unless `begin`.
-fn enqueue(peer: SharedRef<'_, Peer>, skb: SkBuff, begin: bool) -> Option<SkBuff> {
+fn enqueue(
+    peer: SharedRef<'_, Peer>,
+    mut skb: SkBuff,
+    flows: Flows,
+    begin: bool,
+) -> Option<SkBuff> {
     let device = peer.device();
+    let small = skb.len().saturating_sub(UDP_HEADER) <= SMALL;
+    skb.set_cb(Cb {
+        nonce: flows.to_bits(),
+        mtu: u32::try_from(skb.messages()).unwrap_or(u32::MAX),
+        ..Cb::default()
+    });
     let mut queue = peer.rx.lock();
     if !queue.awaited {
         if !begin || peer.is_dead() {
@@ -148,11 +219,21 @@ fn enqueue(peer: SharedRef<'_, Peer>, skb: SkBuff, begin: bool) -> Option<SkBuff
         peer.rx_load.queued.store(1, Relaxed);
         device.diverted.add(1, Relaxed);
         peer.decrypt.queue(&device.spread, owner);
+    } else if small && queue.waiting.messages < MAX_PASSED && !queue.waiting.flows.may_have(flows) {
+        drop(queue);
+        device.count(Stat::RxPassed);
+        return Some(skb);
     }
-    let refused = if queue.datagrams.bytes() >= MAX_QUEUED_BYTES {
+    let full =
+        queue.datagrams.bytes() >= MAX_QUEUED_BYTES || queue.waiting.packets >= MAX_QUEUED_PACKETS;
+    let refused = if full {
         Err(skb)
     } else {
-        queue.datagrams.push(skb)
+        queue.waiting.add(&skb);
+        queue
+            .datagrams
+            .push(skb)
+            .inspect_err(|skb| queue.waiting.remove(skb))
     };
     drop(queue);
     match refused {
@@ -171,14 +252,25 @@ pub(crate) struct DecryptQueued;
 impl WorkHandler<Shared<Peer>> for DecryptQueued {
     fn run(peer: Shared<Peer>) {
         let device = peer.device();
+        let mut in_hand = Waiting::new();
         loop {
             let mut batch = SkbChain::new();
             let mut delayed = SkbChain::new();
             {
                 let mut queue = peer.rx.lock();
-                while batch.len() < TURN {
+                queue.waiting.remove_all(&in_hand);
+                in_hand = Waiting::new();
+                let mut bytes: usize = 0;
+                while bytes < TURN {
                     match queue.datagrams.pop(&mut delayed) {
-                        Some(skb) => batch.push_back(skb),
+                        Some((mut skb, cut)) => {
+                            in_hand.add(&skb);
+                            bytes = bytes.saturating_add(skb.len());
+                            let mut cb = skb.cb();
+                            cb.tag = u16::try_from(cut).unwrap_or(u16::MAX);
+                            skb.set_cb(cb);
+                            batch.push_back(skb);
+                        }
                         None => break,
                     }
                 }
@@ -192,11 +284,18 @@ impl WorkHandler<Shared<Peer>> for DecryptQueued {
                 }
             }
             for skb in delayed {
+                in_hand.add(&skb);
                 let messages = skb.messages();
                 device.discard_all(skb.into(), Stat::RxDelay, messages, peer.number());
             }
-            with_bh_disabled(|| Reception::of(device.as_arc_borrow(), batch));
-            cond_resched();
+            with_bh_disabled(|| {
+                let batch = batch.into_iter().map(|skb| {
+                    let cut = skb.cb().tag.into();
+                    (skb, cut)
+                });
+                Reception::of(device.as_arc_borrow(), batch);
+            });
+            reschedule();
         }
     }
 }

@@ -64,6 +64,11 @@ void wg_cond_resched(void)
 	cond_resched();
 }
 
+void wg_reschedule(void)
+{
+	schedule();
+}
+
 void wg_warn_once(const char *what)
 {
 	WARN_ONCE(1, "wireguard: %s\n", what);

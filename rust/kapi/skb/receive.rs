@@ -122,8 +122,14 @@ impl SkBuff {
     /// The first bytes of the plaintext: at most 40, enough for an IPv6 header.
     #[inline]
     pub fn plaintext_prefix(&self) -> &[u8] {
-        let head = self.head();
+        let head = self.plaintext();
         head.get(..40).unwrap_or(head)
+    }
+
+    /// The plaintext of a message that was opened, which is in one piece.
+    #[inline]
+    pub fn plaintext(&self) -> &[u8] {
+        self.head()
     }
 
     /// Makes an opened message the inner packet that it carries: `len` bytes of `inner`, clean of

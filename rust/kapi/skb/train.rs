@@ -2,7 +2,10 @@
 //! Trains: datagrams of one sender that arrive as one UDP GSO packet.
 
 use super::SkBuff;
-use crate::bindings;
+use crate::{
+    bindings,
+    netdev::NetDevice, //
+};
 use core::{num::NonZeroUsize, ptr::NonNull};
 
 impl SkBuff {
@@ -53,6 +56,39 @@ impl Train<'_> {
         // SAFETY: Packet and place are valid and belong together, and there are N bytes to be
         // written; the helper checks the rest.
         unsafe { bindings::wg_train_read(skb, &mut self.at, offset, to, len) }.then_some(bytes)
+    }
+
+    /// The hash of the flow of the packet in the message whose text, without header and tag, is
+    /// `len` bytes of data from `offset` on; `None` if that cannot be told: a fragment, headers that
+    /// are long or not known to the kernel. Nothing is authentic and nothing is written: good for a
+    /// guess about what to do first. RCU read lock.
+    ///
+    /// C: `__skb_flow_dissect`, `flow_hash_from_keys`.
+    pub fn flow_at(
+        &mut self,
+        offset: usize,
+        len: usize,
+        nonce: u64,
+        key: &[u8; 32],
+        dev: &NetDevice,
+    ) -> Option<u32> {
+        let (offset, len) = (u32::try_from(offset).ok()?, u32::try_from(len).ok()?);
+        let mut hash = 0;
+        // SAFETY: Packet and place are valid and belong together, the key has the length that the
+        // helper reads, and the device exists; the helper checks the rest.
+        unsafe {
+            bindings::wg_train_flow(
+                self.skb.as_ptr(),
+                &mut self.at,
+                offset,
+                len,
+                nonce,
+                key.as_ptr(),
+                dev.as_ptr(),
+                &mut hash,
+            )
+        }
+        .then_some(hash)
     }
 
     /// Makes a packet of its own of `len` bytes of data from `offset` on; `None` if there are fewer

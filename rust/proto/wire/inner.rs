@@ -94,3 +94,19 @@ pub fn inner_packet(prefix: &[u8], plaintext_len: usize) -> Result<InnerPacket, 
         source,
     })
 }
+
+/// The beginning of an IP packet, as far as it tells flows apart.
+pub type FlowPrefix = [u8; 44];
+
+/// Whether two packets that begin so have the same addresses, protocol and ports (or whatever is in
+/// their place). Quick, and wrong about IPv4 with options: for guesses.
+#[inline]
+pub fn same_flow(a: &FlowPrefix, b: &FlowPrefix) -> bool {
+    let (protocol, rest) = match a.first().map(|byte| byte >> 4) {
+        Some(6) => (6, 8..44),
+        _ => (9, 12..24),
+    };
+    a.first().map(|byte| byte >> 4) == b.first().map(|byte| byte >> 4)
+        && a.get(protocol) == b.get(protocol)
+        && a.get(rest.clone()) == b.get(rest)
+}

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What flows a datagram belongs to, before it is opened.
+//!
+//! For small datagrams that may pass others of their peer, and for those that are passed. What is
+//! looked at is not authentic: it decides about order, and about nothing else.
+
+use core::num::NonZeroUsize;
+
+use kernel::sync::atomic::{Atomic, Relaxed};
+use wg_kapi::{
+    shared::SharedRef,
+    skb::{SkBuff, Train}, //
+};
+use wg_proto::{
+    constants::TAG_LEN,
+    flows::Flows,
+    wire::{kind, same_flow, DataHeader, FlowPrefix, Kind}, //
+};
+
+use super::{spread::UDP_HEADER, FRESH};
+use crate::{
+    crypto,
+    device::Device,
+    keypair::Keypair,
+    peer::Peer, //
+};
+
+/// Datagrams, alone or few together, of at most so many bytes may pass others.
+pub(super) const SMALL: usize = 1024;
+
+/// Packets of fewer bytes have not much of an order to lose.
+const LARGE: usize = 512;
+
+/// Nanoseconds after a small datagram in which it is worth knowing what flows wait.
+const EXPECTANT: i64 = 3_000_000_000;
+
+/// Nanoseconds after a train of more than one flow for which trains are taken for such: only their
+/// ends are looked at.
+const MIXED: i64 = 10_000_000_000;
+
+/// Before the clock began.
+const LONG_AGO: i64 = i64::MIN / 2;
+
+/// What a peer has sent of late. Lost updates do no harm.
+pub(crate) struct RxHabits {
+    /// Nanoseconds: when the last small datagram came that found a queue.
+    small: Atomic<i64>,
+    /// Nanoseconds: when a train was seen that had more than one flow.
+    mixed: Atomic<i64>,
+}
+
+impl RxHabits {
+    /// Nothing.
+    pub(crate) fn new() -> Self {
+        Self {
+            small: Atomic::new(LONG_AGO),
+            mixed: Atomic::new(LONG_AGO),
+        }
+    }
+
+    fn note_small(&self) {
+        self.small.store(crypto::now_ns(), Relaxed);
+    }
+
+    /// Whether the flows of a train are of use, and its ends tell them.
+    fn worth_a_look(&self) -> bool {
+        let now = crypto::now_ns();
+        let is_within = |time: &Atomic<i64>, limit| now.saturating_sub(time.load(Relaxed)) < limit;
+        is_within(&self.small, EXPECTANT) && !is_within(&self.mixed, MIXED)
+    }
+}
+
+/// The flows of a datagram or train, as far as it is worth knowing them: of small ones all, so that
+/// they may pass others; of others the first and the last, so that small ones may pass them.
+pub(super) fn flows(device: &Device, skb: &mut SkBuff, keypair: SharedRef<'_, Keypair>) -> Flows {
+    let len = skb.len().saturating_sub(UDP_HEADER);
+    let habits = &keypair.peer().rx_habits;
+    let small = len <= SMALL;
+    if small {
+        habits.note_small();
+    } else if !habits.worth_a_look() {
+        return Flows::ANY;
+    }
+    let size = skb.train_size().or(NonZeroUsize::new(len));
+    let size = size.unwrap_or(NonZeroUsize::MIN);
+    let last = (len.saturating_sub(1) / size).saturating_mul(size.get());
+    let size = size.get();
+    let mut train = skb.train();
+    let mut flows = Flows::NONE;
+    let mut offset = 0;
+    while let Some(rest) = len.checked_sub(offset).filter(|rest| *rest != 0) {
+        let at = offset.saturating_add(UDP_HEADER);
+        flows = flows.and(flow_at(device, &mut train, at, rest.min(size), keypair));
+        offset = offset.saturating_add(if small { size } else { last.max(size) });
+    }
+    flows
+}
+
+/// The flow of the message in `len` bytes of a train from `offset` on.
+fn flow_at(
+    device: &Device,
+    train: &mut Train<'_>,
+    offset: usize,
+    len: usize,
+    keypair: SharedRef<'_, Keypair>,
+) -> Flows {
+    let header = train.read_at(offset);
+    let Some(Kind::Data(header)) = header.as_ref().and_then(|head| kind(head, len)) else {
+        return Flows::ANY;
+    };
+    let text = len.saturating_sub(DataHeader::LEN + TAG_LEN);
+    if header.receiver() != keypair.local() {
+        return Flows::ANY;
+    }
+    if text == 0 {
+        return Flows::NONE;
+    }
+    train
+        .flow_at(
+            offset.saturating_add(DataHeader::LEN),
+            text,
+            header.counter().0,
+            keypair.receiving_key(),
+            &device.netdev,
+        )
+        .map_or(Flows::ANY, Flows::of)
+}
+
+/// Compares the flow of a large packet of a train with that of the last one, for the next trains.
+pub(super) fn note_flow(peer: &Peer, skb: &SkBuff, last: &mut Option<FlowPrefix>) {
+    if skb.cb().flags != FRESH || skb.len() < LARGE {
+        return;
+    }
+    let Some(prefix) = skb.plaintext().first_chunk() else {
+        return;
+    };
+    if last.as_ref().is_some_and(|last| !same_flow(last, prefix)) {
+        peer.rx_habits.mixed.store(crypto::now_ns(), Relaxed);
+    }
+    *last = Some(*prefix);
+}

@@ -1,0 +1,113 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+"""One UDP flow as fast as one CPU can send it, in order; a slow second one beside it.
+
+    order.py --from NS --to NS --dst ADDRESS [--seconds S]
+
+The first flow alternates between large sends that the kernel cuts into datagrams
+(UDP_SEGMENT) and small datagrams, all numbered. The second sends a small datagram
+each 10 ms. Datagrams may be lost; none may come after one of its own flow that was
+sent later. Prints "order BULK SLOW": how many came of either.
+"""
+
+import argparse
+import os
+import select
+import socket
+import struct
+import sys
+import threading
+import time
+
+import netns
+
+UDP_SEGMENT = 103
+FULL = 1300
+NUMBER = struct.Struct(">I")
+
+
+def send_all(near, stop):
+    """Numbered datagrams: thirty in one call, then three small ones, again and again."""
+    number = 0
+    rest = bytes(FULL - NUMBER.size)
+    while not stop.is_set():
+        train = b"".join(NUMBER.pack(number + i) + rest for i in range(30))
+        near.setsockopt(socket.SOL_UDP, UDP_SEGMENT, FULL)
+        number += 30
+        parts = [train] + [NUMBER.pack(number + i) + b"small" for i in range(3)]
+        number += 3
+        for i, part in enumerate(parts):
+            if i == 1:
+                near.setsockopt(socket.SOL_UDP, UDP_SEGMENT, 0)
+            try:
+                near.send(part)
+            except BlockingIOError:
+                select.select([], [near], [], 0.1)
+            except OSError:
+                pass
+
+
+def receive(far, name, ends, counts):
+    """Takes what comes until `ends`; the numbers must rise."""
+    last = -1
+    while time.monotonic() < ends:
+        if not select.select([far], [], [], 0.2)[0]:
+            continue
+        number = NUMBER.unpack_from(far.recv(1 << 16))[0]
+        if number <= last:
+            print(f"# {name}: datagram {number} came after {last}")
+            counts[name] = -1
+            return
+        last = number
+        counts[name] = counts.get(name, 0) + 1
+
+
+def pair(args, port):
+    family = netns.family(args.dst)
+    far = netns.sock(args.to_ns, family, socket.SOCK_DGRAM)
+    far.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
+    far.bind((args.dst, port))
+    near = netns.sock(args.from_ns, family, socket.SOCK_DGRAM)
+    near.connect((args.dst, port))
+    return near, far
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--from", dest="from_ns", required=True)
+    parser.add_argument("--to", dest="to_ns", required=True)
+    parser.add_argument("--dst", required=True)
+    parser.add_argument("--seconds", type=float, default=4)
+    args = parser.parse_args()
+    bulk, slow = pair(args, 4711), pair(args, 4712)
+    bulk[0].setblocking(False)
+    stop, counts = threading.Event(), {}
+    ends = time.monotonic() + args.seconds
+    receivers = [
+        threading.Thread(target=receive, args=(ends_of[1], name, ends + 1, counts))
+        for name, ends_of in (("bulk", bulk), ("slow", slow))
+    ]
+    for thread in receivers:
+        thread.start()
+    sender = os.fork()
+    if sender == 0:
+        # Who moves to another CPU may overtake himself on a veth pair, without a tunnel as well.
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+        threading.Timer(args.seconds, stop.set).start()
+        send_all(bulk[0], stop)
+        os._exit(0)
+    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    number = 0
+    while time.monotonic() < ends:
+        slow[0].send(NUMBER.pack(number))
+        number += 1
+        time.sleep(0.01)
+    os.waitpid(sender, 0)
+    for thread in receivers:
+        thread.join()
+    print("order", counts.get("bulk", 0), counts.get("slow", 0))
+    sys.exit(0 if min(counts.values(), default=-1) >= 0 else 1)
+
+
+if __name__ == "__main__":
+    main()

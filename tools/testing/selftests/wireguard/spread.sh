@@ -1,0 +1,39 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# A peer that is busy enough for a second CPU.
+
+. "$(dirname "$0")/lib.sh"
+
+# counter NS NAME: of ethtool -S.
+counter() { on "$1" ethtool -S wg0 | awk -v name="$2:" '$1 == name { print $2 }'; }
+
+# one_cpu_below: what the veth pair delivers comes on one CPU, so that order is the tunnel's doing.
+one_cpu_below() {
+	ip netns exec "$(ns A)" bash -c "echo 1 > /sys/class/net/vA/queues/rx-0/rps_cpus"
+	ip netns exec "$(ns B)" bash -c "echo 1 > /sys/class/net/vB/queues/rx-0/rps_cpus"
+}
+
+# busy INSIDE DST: the two flows of order.py through a tunnel.
+busy() {
+	local bulk slow
+	ours || skip "the C driver has a queue for all"
+	(($(nproc) > 1)) || skip "one CPU"
+	tunnel 1420 "$1"
+	one_cpu_below
+	pings A "$2"
+	read -r _ bulk slow < <(python3 "$TEST_DIR/order.py" --from "$(ns A)" --to "$(ns B)" --dst "$2" \
+		--seconds $((4 * TEST_SLOWNESS)) | tee /dev/stderr | grep ^order)
+	diag "received: $bulk and $slow; left to a worker $(counter B rx_spread), passed it $(counter B rx_passed)," \
+		"dropped: $(counter B rx_drop_delay) delayed, $(counter B rx_drop_queue) full"
+	at_least "$bulk" 100 "datagrams of the busy flow, in order"
+	at_least "$slow" 50 "datagrams of the slow flow, in order"
+	at_least "$(counter B rx_spread)" 50 "trains and datagrams left to a worker"
+	at_least "$(counter B rx_passed)" 1 "small datagrams that passed them"
+}
+t_order4() { busy 4 10.77.0.2; }
+t_order6() { busy 6 fd77::2; }
+test_case "V6 X7 beside a busy flow: each flow in order, a small one passes, IPv4" t_order4 240
+test_case "V6 X7 beside a busy flow: each flow in order, a small one passes, IPv6" t_order6 240
+
+run_tests
