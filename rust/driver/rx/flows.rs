@@ -33,7 +33,7 @@ pub(super) const SMALL: usize = 1024;
 const LARGE: usize = 512;
 
 /// Nanoseconds after a small datagram in which it is worth knowing what flows wait.
-const EXPECTANT: i64 = 3_000_000_000;
+const EXPECTANT: i64 = 60_000_000_000;
 
 /// Nanoseconds after a train of more than one flow for which trains are taken for such: only their
 /// ends are looked at.

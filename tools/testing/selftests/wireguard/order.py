@@ -2,12 +2,12 @@
 # SPDX-License-Identifier: GPL-2.0
 """One UDP flow as fast as one CPU can send it, in order; a slow second one beside it.
 
-    order.py --from NS --to NS --dst ADDRESS [--seconds S]
+    order.py --from NS --to NS --dst ADDRESS [--seconds S] [--hog]
 
 The first flow alternates between large sends that the kernel cuts into datagrams
 (UDP_SEGMENT) and small datagrams, all numbered. The second sends a small datagram
 each 10 ms. Datagrams may be lost; none may come after one of its own flow that was
-sent later. Prints "order BULK SLOW": how many came of either.
+sent later. With --hog somebody keeps the last CPU busy. Prints "order BULK SLOW": how many came of either.
 """
 
 import argparse
@@ -78,6 +78,7 @@ def main():
     parser.add_argument("--to", dest="to_ns", required=True)
     parser.add_argument("--dst", required=True)
     parser.add_argument("--seconds", type=float, default=4)
+    parser.add_argument("--hog", action="store_true")
     args = parser.parse_args()
     bulk, slow = pair(args, 4711), pair(args, 4712)
     bulk[0].setblocking(False)
@@ -96,7 +97,15 @@ def main():
         threading.Timer(args.seconds, stop.set).start()
         send_all(bulk[0], stop)
         os._exit(0)
-    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    last = {max(os.sched_getaffinity(0))}
+    if not args.hog:
+        os.sched_setaffinity(0, last)
+    elif os.fork() == 0:
+        os.sched_setaffinity(0, last)
+        os.nice(-10)
+        while time.monotonic() < ends:
+            pass
+        os._exit(0)
     number = 0
     while time.monotonic() < ends:
         slow[0].send(NUMBER.pack(number))

@@ -36,4 +36,28 @@ t_order6() { busy 6 fd77::2; }
 test_case "V6 X7 beside a busy flow: each flow in order, a small one passes, IPv4" t_order4 240
 test_case "V6 X7 beside a busy flow: each flow in order, a small one passes, IPv6" t_order6 240
 
+# All workers on a CPU that somebody else keeps busy: the queue gets long, and CoDel has to act.
+t_delay() {
+	local bulk slow
+	masks=/sys/devices/virtual/workqueue/cpumask
+	ours || skip "the C driver has a queue for all"
+	(($(nproc) > 1)) || skip "one CPU"
+	[[ -w $masks ]] || skip "no mask of CPUs for work"
+	tunnel
+	one_cpu_below
+	pings A 10.77.0.2
+	mask=$(< "$masks")
+	trap 'echo "$mask" > "$masks"' EXIT
+	printf '%x\n' $((1 << ($(nproc) - 1))) > "$masks"
+	read -r _ bulk slow < <(python3 "$TEST_DIR/order.py" --from "$(ns A)" --to "$(ns B)" --dst 10.77.0.2 --hog \
+		--seconds $((4 * TEST_SLOWNESS)) | tee /dev/stderr | grep ^order)
+	diag "received: $bulk and $slow; left to a worker $(counter B rx_spread), passed it $(counter B rx_passed)," \
+		"dropped: $(counter B rx_drop_delay) delayed, $(counter B rx_drop_queue) full"
+	at_least "$(counter B rx_drop_delay)" 1 "messages that CoDel dropped"
+	at_least "$bulk" 100 "datagrams of the busy flow, in order"
+	at_least "$slow" 20 "datagrams of the slow flow, in order"
+	pings A 10.77.0.2
+}
+test_case "S6 a sender that does not listen, and a worker that cannot follow: drops, in order" t_delay 240
+
 run_tests
