@@ -85,8 +85,8 @@ pub(crate) struct Device {
     pub(crate) crypt: work::Queue,
     /// Where the data of busy peers is decrypted: on CPUs that have nothing better to do.
     pub(crate) spread: work::Queue,
-    /// Peers whose data goes there at the moment.
-    pub(crate) diverted: Atomic<i32>,
+    /// Whether data of any peer goes there at the moment.
+    pub(crate) diverted: rx::Diverted,
     /// What happened to peers and has to be told.
     #[pin]
     pub(crate) events: Events,
@@ -221,7 +221,7 @@ impl netdev::Driver for Device {
                 kex,
                 crypt,
                 spread,
-                diverted: Atomic::new(0),
+                diverted: rx::Diverted::new(),
                 events <- Events::new(),
                 counters: Counters::new()?,
                 netdev,

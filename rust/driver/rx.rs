@@ -40,7 +40,7 @@ mod flows;
 mod spread;
 
 pub(crate) use flows::RxHabits;
-pub(crate) use spread::{DecryptQueued, RxLoad, RxQueue};
+pub(crate) use spread::{DecryptQueued, Diverted, RxLoad, RxQueue};
 
 use flows::note_flow;
 use spread::Stopwatch;
@@ -62,7 +62,7 @@ pub(crate) fn receive(device: ArcBorrow<'_, Device>, mut chain: SkbChain) {
         chain = here;
     }
     if !chain.is_empty() {
-        Reception::of(device, chain.into_iter().map(|skb| (skb, 0)));
+        Reception::of(device, chain.into_iter().map(|skb| (skb, 0)), false);
     }
 }
 
@@ -78,12 +78,19 @@ struct Reception<'g> {
     delivery: SkbChain,
     /// Whether there is work for the handshake worker.
     handshakes: bool,
+    /// Whether this is a worker, whose stack has room for all that a packet causes.
+    on_worker: bool,
 }
 
 impl<'g> Reception<'g> {
     /// Takes datagrams in, decrypts and delivers them, less so many messages at the front of each
-    /// train. BH disabled.
-    fn of(device: ArcBorrow<'g, Device>, datagrams: impl Iterator<Item = (SkBuff, usize)>) {
+    /// train. BH disabled. With `on_worker`, in process context, all has gone up the stack when this
+    /// returns.
+    fn of(
+        device: ArcBorrow<'g, Device>,
+        datagrams: impl Iterator<Item = (SkBuff, usize)>,
+        on_worker: bool,
+    ) {
         let guard = rcu::read_lock();
         let mut reception = Reception {
             device: &device,
@@ -91,6 +98,7 @@ impl<'g> Reception<'g> {
             run: None,
             delivery: SkbChain::new(),
             handshakes: false,
+            on_worker,
         };
         for (skb, cut) in datagrams {
             reception.take(skb, cut);
@@ -312,7 +320,9 @@ impl<'g> Reception<'g> {
         if let Some(run) = self.run {
             run.finish(self.device);
         }
-        if !self.delivery.is_empty() {
+        if self.on_worker {
+            self.device.netdev.deliver_chain(self.delivery, self.guard);
+        } else if !self.delivery.is_empty() {
             self.device.netdev.gro_receive_chain(self.delivery);
         }
         self.handshakes

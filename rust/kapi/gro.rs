@@ -7,6 +7,7 @@ use crate::{
     bindings,
     chain::SkbChain,
     netdev::NetDevice,
+    rcu,
     skb::SkBuff, //
 };
 
@@ -23,5 +24,15 @@ impl NetDevice {
     pub fn gro_receive_chain(&self, chain: SkbChain) {
         // SAFETY: The device is valid, so its cells are; the list is given away.
         unsafe { bindings::wg_netdev_gro_receive(self.as_ptr(), chain.into_list()) }
+    }
+
+    /// The same, but all of the batch has gone up the stack, or been dropped, when this returns:
+    /// whatever is delivered after it, on any CPU, comes later.
+    ///
+    /// Process context with BH disabled: the stack runs on the caller's, and a softirq may be deep in
+    /// one already. C: `gro_receive_skb`, `netif_receive_skb_list`.
+    pub fn deliver_chain(&self, chain: SkbChain, _guard: &rcu::Guard) {
+        // SAFETY: The device is valid; the list is given away; within RCU by the guard.
+        unsafe { bindings::wg_netdev_deliver(self.as_ptr(), chain.into_list()) }
     }
 }

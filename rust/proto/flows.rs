@@ -31,6 +31,12 @@ impl Flows {
         Self(self.0 | others.0)
     }
 
+    /// Whether one may be among both.
+    #[inline]
+    pub const fn meet(self, others: Self) -> bool {
+        self.0 & others.0 != 0
+    }
+
     /// As a number, to be kept somewhere.
     #[inline]
     pub const fn to_bits(self) -> u64 {

@@ -35,17 +35,23 @@ const LARGE: usize = 512;
 /// Nanoseconds after a small datagram in which it is worth knowing what flows wait.
 const EXPECTANT: i64 = 60_000_000_000;
 
+/// Nanoseconds of looking at trains before anything passes: what is large must be known.
+const LOOKED: i64 = 1_000_000_000;
+
 /// Nanoseconds after a train of more than one flow for which trains are taken for such: only their
 /// ends are looked at.
 const MIXED: i64 = 10_000_000_000;
 
 /// Before the clock began.
-const LONG_AGO: i64 = i64::MIN / 2;
+pub(super) const LONG_AGO: i64 = i64::MIN / 2;
 
 /// What a peer has sent of late. Lost updates do no harm.
 pub(crate) struct RxHabits {
     /// Nanoseconds: when the last small datagram came that found a queue.
     small: Atomic<i64>,
+    /// Nanoseconds: when the first came of those that came so close together that ends of trains
+    /// have been looked at since.
+    since: Atomic<i64>,
     /// Nanoseconds: when a train was seen that had more than one flow.
     mixed: Atomic<i64>,
 }
@@ -55,19 +61,29 @@ impl RxHabits {
     pub(crate) fn new() -> Self {
         Self {
             small: Atomic::new(LONG_AGO),
+            since: Atomic::new(LONG_AGO),
             mixed: Atomic::new(LONG_AGO),
         }
     }
 
-    fn note_small(&self) {
-        self.small.store(crypto::now_ns(), Relaxed);
+    /// A small datagram came. Says whether enough is known of the others that it may pass them.
+    fn note_small(&self) -> bool {
+        let now = crypto::now_ns();
+        if now.saturating_sub(self.small.load(Relaxed)) >= EXPECTANT {
+            self.since.store(now, Relaxed);
+        }
+        self.small.store(now, Relaxed);
+        now.saturating_sub(self.since.load(Relaxed)) >= LOOKED && !self.is_mixed(now)
+    }
+
+    fn is_mixed(&self, now: i64) -> bool {
+        now.saturating_sub(self.mixed.load(Relaxed)) < MIXED
     }
 
     /// Whether the flows of a train are of use, and its ends tell them.
     fn worth_a_look(&self) -> bool {
         let now = crypto::now_ns();
-        let is_within = |time: &Atomic<i64>, limit| now.saturating_sub(time.load(Relaxed)) < limit;
-        is_within(&self.small, EXPECTANT) && !is_within(&self.mixed, MIXED)
+        now.saturating_sub(self.small.load(Relaxed)) < EXPECTANT && !self.is_mixed(now)
     }
 }
 
@@ -78,7 +94,9 @@ pub(super) fn flows(device: &Device, skb: &mut SkBuff, keypair: SharedRef<'_, Ke
     let habits = &keypair.peer().rx_habits;
     let small = len <= SMALL;
     if small {
-        habits.note_small();
+        if !habits.note_small() {
+            return Flows::ANY;
+        }
     } else if !habits.worth_a_look() {
         return Flows::ANY;
     }

@@ -5,9 +5,9 @@
 //! Whoever takes a datagram from the network decrypts it, as long as that leaves the CPU time for
 //! other things. When the trains of one peer take up much of it, a worker takes them over, on any
 //! CPU that the scheduler finds idle, so that the CPU of the network can do what comes before. From
-//! then on all data of that peer goes through its queue, which keeps its order, until the queue is
-//! empty. Only what is small and of a flow that has nothing in the queue may pass it: a ping beside
-//! a download.
+//! then on all data of that peer goes through its queue, which keeps its order, until there was
+//! nothing for a while. Only what is small and of a flow that has sent nothing large of late and
+//! has nothing in the queue may pass it: a ping beside a download.
 
 use kernel::sync::atomic::{Atomic, Relaxed};
 use wg_kapi::{
@@ -27,7 +27,7 @@ use wg_proto::{
 };
 
 use super::{
-    flows::{flows, SMALL},
+    flows::{flows, LONG_AGO, SMALL},
     Reception, //
 };
 use crate::{
@@ -48,6 +48,14 @@ const MAX_QUEUED_PACKETS: u32 = 60_000;
 /// when their turn comes.
 const MAX_PASSED: u32 = 4096;
 
+/// Nanoseconds after the last datagram in which all data of a peer goes through its queue, even if
+/// that is empty: what was decrypted in the softirq may still be on its way up the stack when a
+/// worker is through with what came later.
+const LINGER: i64 = 100_000_000;
+
+/// Nanoseconds: a flow counts as a large one for once to twice as long after something large.
+const LARGE_FOR: i64 = 1_000_000_000;
+
 /// Trains of fewer bytes are not worth waking somebody up.
 const WORTH_A_WORKER: usize = 16 << 10;
 
@@ -66,6 +74,7 @@ pub(crate) struct RxQueue {
     /// Of the packets that wait or that the worker has in its hands: how many, and their messages
     /// and flows.
     waiting: Waiting,
+    large: LargeFlows,
     /// A worker is at work or will be.
     awaited: bool,
 }
@@ -76,8 +85,38 @@ impl RxQueue {
         Self {
             datagrams: DelayQueue::new(),
             waiting: Waiting::new(),
+            large: LargeFlows {
+                now: Flows::NONE,
+                before: Flows::NONE,
+                since: LONG_AGO,
+            },
             awaited: false,
         }
+    }
+}
+
+/// Flows that sent something large of late: since some time, and in as much time before that.
+struct LargeFlows {
+    now: Flows,
+    before: Flows,
+    since: i64,
+}
+
+impl LargeFlows {
+    /// Those that count at this time.
+    fn at(&mut self, now: i64) -> Flows {
+        let age = now.saturating_sub(self.since);
+        if age >= LARGE_FOR {
+            let is_recent = age < LARGE_FOR.saturating_mul(2);
+            self.before = if is_recent { self.now } else { Flows::NONE };
+            self.now = Flows::NONE;
+            self.since = now;
+        }
+        self.now.and(self.before)
+    }
+
+    fn note(&mut self, flows: Flows) {
+        self.now = self.now.and(flows);
     }
 }
 
@@ -117,6 +156,44 @@ impl Waiting {
     }
 }
 
+/// Whether any peer of a device has a queue, or had one of late.
+pub(crate) struct Diverted {
+    /// Peers that have one.
+    queues: Atomic<i32>,
+    /// Nanoseconds: until when what comes alone may have to go through one; 0 if never.
+    until: Atomic<i64>,
+}
+
+impl Diverted {
+    /// None.
+    pub(crate) fn new() -> Self {
+        Self {
+            queues: Atomic::new(0),
+            until: Atomic::new(0),
+        }
+    }
+
+    fn is_any(&self) -> bool {
+        if self.queues.load(Relaxed) != 0 {
+            return true;
+        }
+        let until = self.until.load(Relaxed);
+        until != 0 && crypto::now_ns() < until
+    }
+
+    fn begin(&self) {
+        self.queues.add(1, Relaxed);
+    }
+
+    fn linger(&self, until: i64) {
+        self.until.store(until, Relaxed);
+    }
+
+    fn end(&self) {
+        self.queues.add(-1, Relaxed);
+    }
+}
+
 /// How much of a CPU's time the decryption for one peer takes.
 ///
 /// Written by whoever decrypts, which is one CPU at a time but for moments; a lost update makes the
@@ -124,6 +201,8 @@ impl Waiting {
 pub(crate) struct RxLoad {
     /// Whether all data has to go through the queue now.
     queued: Atomic<i32>,
+    /// Nanoseconds: when it need not any more, if the queue is empty.
+    queued_until: Atomic<i64>,
     /// Nanoseconds: when the current tick of the coarse clock began, and what was used since then.
     since: Atomic<i64>,
     used: Atomic<i64>,
@@ -136,6 +215,7 @@ impl RxLoad {
     pub(crate) fn new() -> Self {
         Self {
             queued: Atomic::new(0),
+            queued_until: Atomic::new(LONG_AGO),
             since: Atomic::new(0),
             used: Atomic::new(0),
             busy: Atomic::new(0),
@@ -168,7 +248,7 @@ impl RxLoad {
 /// Keeps a datagram from the socket for a worker, or gives it back to be decrypted here. Softirq.
 pub(super) fn divert(device: &Device, mut skb: SkBuff, guard: &rcu::Guard) -> Option<SkBuff> {
     let is_train = skb.train_size().is_some();
-    if (!is_train && device.diverted.load(Relaxed) == 0) || cpu::online() == 1 {
+    if (!is_train && !device.diverted.is_any()) || cpu::online() == 1 {
         return Some(skb);
     }
     let len = skb.len();
@@ -186,21 +266,20 @@ pub(super) fn divert(device: &Device, mut skb: SkBuff, guard: &rcu::Guard) -> Op
     let peer = keypair.peer();
     let load = &peer.rx_load;
     let begin = is_train && len >= WORTH_A_WORKER && load.busy.load(Relaxed) != 0;
-    if !begin && load.queued.load(Relaxed) == 0 {
+    if !begin
+        && load.queued.load(Relaxed) == 0
+        && crypto::now_ns() >= load.queued_until.load(Relaxed)
+    {
         return Some(skb);
     }
     let flows = flows(device, &mut skb, keypair);
-    enqueue(peer.as_shared_ref(), skb, flows, begin)
+    enqueue(peer.as_shared_ref(), skb, flows)
 }
 
-/// Adds a datagram to the queue of `peer`; only to one that a worker has begun unless `begin`.
-fn enqueue(
-    peer: SharedRef<'_, Peer>,
-    mut skb: SkBuff,
-    flows: Flows,
-    begin: bool,
-) -> Option<SkBuff> {
+/// Adds a datagram to the queue of `peer`, or gives it back to be decrypted here.
+fn enqueue(peer: SharedRef<'_, Peer>, mut skb: SkBuff, flows: Flows) -> Option<SkBuff> {
     let device = peer.device();
+    let now = crypto::now_ns();
     let small = skb.len().saturating_sub(UDP_HEADER) <= SMALL;
     skb.set_cb(Cb {
         nonce: flows.to_bits(),
@@ -208,8 +287,18 @@ fn enqueue(
         ..Cb::default()
     });
     let mut queue = peer.rx.lock();
+    let large = queue.large.at(now);
+    if small
+        && queue.waiting.messages < MAX_PASSED
+        && !large.meet(flows)
+        && !queue.waiting.flows.may_have(flows)
+    {
+        drop(queue);
+        device.count(Stat::RxPassed);
+        return Some(skb);
+    }
     if !queue.awaited {
-        if !begin || peer.is_dead() {
+        if peer.is_dead() {
             return Some(skb);
         }
         let Some(owner) = peer.get() else {
@@ -217,12 +306,16 @@ fn enqueue(
         };
         queue.awaited = true;
         peer.rx_load.queued.store(1, Relaxed);
-        device.diverted.add(1, Relaxed);
+        device.diverted.begin();
         peer.decrypt.queue(&device.spread, owner);
-    } else if small && queue.waiting.messages < MAX_PASSED && !queue.waiting.flows.may_have(flows) {
-        drop(queue);
-        device.count(Stat::RxPassed);
-        return Some(skb);
+    }
+    if !small && flows != Flows::ANY {
+        queue.large.note(flows);
+    }
+    let until = now.saturating_add(LINGER);
+    if peer.rx_load.queued_until.load(Relaxed) != until {
+        peer.rx_load.queued_until.store(until, Relaxed);
+        device.diverted.linger(until);
     }
     let full =
         queue.datagrams.bytes() >= MAX_QUEUED_BYTES || queue.waiting.packets >= MAX_QUEUED_PACKETS;
@@ -275,11 +368,11 @@ impl WorkHandler<Shared<Peer>> for DecryptQueued {
                     }
                 }
                 if batch.is_empty() && delayed.is_empty() {
-                    // What was delivered has gone up the stack: softirqs ran when they were
-                    // enabled again. So nothing that comes now can overtake it.
+                    // What was delivered has gone up the stack, so nothing that comes now can
+                    // overtake it.
                     queue.awaited = false;
                     peer.rx_load.queued.store(0, Relaxed);
-                    device.diverted.add(-1, Relaxed);
+                    device.diverted.end();
                     return;
                 }
             }
@@ -293,7 +386,7 @@ impl WorkHandler<Shared<Peer>> for DecryptQueued {
                     let cut = skb.cb().tag.into();
                     (skb, cut)
                 });
-                Reception::of(device.as_arc_borrow(), batch);
+                Reception::of(device.as_arc_borrow(), batch, true);
             });
             reschedule();
         }

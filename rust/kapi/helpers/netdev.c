@@ -16,6 +16,7 @@
 #include <linux/rtnetlink.h>
 #include <linux/suspend.h>
 #include <net/addrconf.h>
+#include <net/gro.h>
 #include <net/gro_cells.h>
 #include <net/ip_tunnels.h>
 #include <net/rtnetlink.h>
@@ -338,6 +339,54 @@ void wg_netdev_gro_receive(struct net_device *dev, struct sk_buff *head)
 		gro_cells_receive(&priv->cells, skb);
 	}
 	local_bh_enable();
+}
+
+/* Passes what was put together, and what could not be, up the stack. */
+static void wg_gro_flush(struct gro_node *gro)
+{
+	if (gro->bitmask)
+		__gro_flush(gro, false);
+	if (gro->rx_count) {
+		netif_receive_skb_list(&gro->rx_list);
+		INIT_LIST_HEAD(&gro->rx_list);
+		gro->rx_count = 0;
+	}
+}
+
+/*
+ * The same as wg_netdev_gro_receive, but all of it has gone up the stack, on the
+ * caller's, when this returns. Not for softirqs, whose stack may be deep already.
+ * BH disabled, RCU read lock.
+ */
+void wg_netdev_deliver(struct net_device *dev, struct sk_buff *head)
+{
+	const bool elide = netif_elide_gro(dev);
+	struct sk_buff *skb, *next;
+	struct gro_node gro = {};
+	int i;
+
+	INIT_LIST_HEAD(&gro.rx_list);
+	for (i = 0; i < GRO_HASH_BUCKETS; i++)
+		INIT_LIST_HEAD(&gro.hash[i].list);
+	skb_list_walk_safe(head, skb, next) {
+		skb_mark_not_on_list(skb);
+		if (unlikely(!(dev->flags & IFF_UP))) {
+			dev_core_stats_rx_dropped_inc(dev);
+			kfree_skb(skb);
+			continue;
+		}
+		skb_reset_mac_header(skb);
+		skb_reset_network_header(skb);
+		skb_unset_transport_header(skb);
+		skb->dev = dev;
+		if (unlikely(elide || skb_cloned(skb))) {
+			wg_gro_flush(&gro);
+			netif_receive_skb(skb);
+		} else {
+			gro_receive_skb(&gro, skb);
+		}
+	}
+	wg_gro_flush(&gro);
 }
 
 static int wg_pm_event(struct notifier_block *nb, unsigned long action, void *data)

@@ -88,8 +88,6 @@ def main():
         threading.Thread(target=receive, args=(ends_of[1], name, ends + 1, counts))
         for name, ends_of in (("bulk", bulk), ("slow", slow))
     ]
-    for thread in receivers:
-        thread.start()
     sender = os.fork()
     if sender == 0:
         # Who moves to another CPU may overtake himself on a veth pair, without a tunnel as well.
@@ -106,6 +104,8 @@ def main():
         while time.monotonic() < ends:
             pass
         os._exit(0)
+    for thread in receivers:
+        thread.start()
     number = 0
     while time.monotonic() < ends:
         slow[0].send(NUMBER.pack(number))
