@@ -17,7 +17,7 @@ use wg_kapi::{
     queue::DelayQueue,
     rcu,
     shared::{Shared, SharedRef},
-    skb::{Cb, SkBuff}, //
+    skb::{Cb, SkBuff},
     sync::with_bh_disabled,
     work::{reschedule, WorkHandler}, //
 };
