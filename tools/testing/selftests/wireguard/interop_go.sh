@@ -112,7 +112,7 @@ test_case "R14 H5 a restart of our side makes a new session at once" t_forced_re
 # One real rekey at 120 s, on three tunnels at once: we initiate, wireguard-go
 # initiates, and two devices of ours. No ping may be lost on the way.
 t_rekey() {
-	local name first=() pids=() p key
+	local name first=() pids=() p key within
 	underlay
 	join we 4 71 wg1 "${GO}a" 2001 2002 "$(wg genpsk)"
 	local g1=$G_PUB
@@ -148,7 +148,10 @@ t_rekey() {
 		key=$(grep -o '[0-9]* received' "$WORK/ping$name")
 		diag "tunnel $name: $key of 512, handshakes $((($(peer_field A "wg$name" "$(eval echo "\$g$name")" 5)) - first[name - 1])) s apart"
 		at_least "${key% *}" 511 "pings over the rekey"
-		matches "$((($(peer_field A "wg$name" "$(eval echo "\$g$name")" 5)) - first[name - 1]))" "^1(19|2[0-4])$" "time between handshakes"
+		# wireguard-go's initiation may have to be repeated where machines are slow.
+		within="^1(19|2[0-4])$"
+		((name != 2)) || within="^1(19|2[0-9]|30)$"
+		matches "$((($(peer_field A "wg$name" "$(eval echo "\$g$name")" 5)) - first[name - 1]))" "$within" "time between handshakes"
 	done
 	exchange 71 262144
 	exchange 72 262144
