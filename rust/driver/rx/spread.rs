@@ -38,15 +38,12 @@ use crate::{
 };
 
 /// Bytes that may wait to be decrypted for one peer, in a burst: CoDel sees to it that they do not
-/// stay that many.
-const MAX_QUEUED_BYTES: usize = 16 << 20;
+/// stay that many, if their sender listens.
+const MAX_QUEUED_BYTES: usize = 4 << 20;
 
-/// Packets that may wait, each of which has one message or more: few enough to be counted by flow.
-const MAX_QUEUED_PACKETS: u32 = 60_000;
-
-/// Messages that others may pass: half of what the replay window has, so that they are not too old
-/// when their turn comes.
-const MAX_PASSED: u32 = 4096;
+/// Messages that may wait: half of what the replay window has, so that they are not too old when
+/// their turn comes after others have passed them. Few enough to be counted by flow.
+const MAX_QUEUED_MESSAGES: u32 = 4096;
 
 /// Nanoseconds after the last datagram in which all data of a peer goes through its queue, even if
 /// that is empty: what was decrypted in the softirq may still be on its way up the stack when a
@@ -71,8 +68,7 @@ pub(super) const UDP_HEADER: usize = 8;
 /// Datagrams of one peer that wait to be decrypted by a worker.
 pub(crate) struct RxQueue {
     datagrams: DelayQueue,
-    /// Of the packets that wait or that the worker has in its hands: how many, and their messages
-    /// and flows.
+    /// Of the packets that wait or that the worker has in its hands: their messages and flows.
     waiting: Waiting,
     large: LargeFlows,
     /// A worker is at work or will be.
@@ -122,7 +118,6 @@ impl LargeFlows {
 
 /// What is known of packets that wait. Their `cb` has it too: `nonce` the flows, `mtu` the messages.
 struct Waiting {
-    packets: u32,
     messages: u32,
     flows: FlowCounts,
 }
@@ -130,7 +125,6 @@ struct Waiting {
 impl Waiting {
     const fn new() -> Self {
         Self {
-            packets: 0,
             messages: 0,
             flows: FlowCounts::new(),
         }
@@ -138,8 +132,7 @@ impl Waiting {
 
     fn add(&mut self, skb: &SkBuff) {
         let cb = skb.cb();
-        self.packets = self.packets.saturating_add(1);
-        self.messages = self.messages.saturating_add(cb.mtu);
+        self.messages = self.messages.saturating_add(cb.mtu.max(1));
         self.flows.add(Flows::from_bits(cb.nonce));
     }
 
@@ -150,7 +143,6 @@ impl Waiting {
     }
 
     fn remove_all(&mut self, others: &Self) {
-        self.packets = self.packets.saturating_sub(others.packets);
         self.messages = self.messages.saturating_sub(others.messages);
         self.flows.remove_all(&others.flows);
     }
@@ -288,11 +280,7 @@ fn enqueue(peer: SharedRef<'_, Peer>, mut skb: SkBuff, flows: Flows) -> Option<S
     });
     let mut queue = peer.rx.lock();
     let large = queue.large.at(now);
-    if small
-        && queue.waiting.messages < MAX_PASSED
-        && !large.meet(flows)
-        && !queue.waiting.flows.may_have(flows)
-    {
+    if small && !large.meet(flows) && !queue.waiting.flows.may_have(flows) {
         drop(queue);
         device.count(Stat::RxPassed);
         return Some(skb);
@@ -317,8 +305,8 @@ fn enqueue(peer: SharedRef<'_, Peer>, mut skb: SkBuff, flows: Flows) -> Option<S
         peer.rx_load.queued_until.store(until, Relaxed);
         device.diverted.linger(until);
     }
-    let full =
-        queue.datagrams.bytes() >= MAX_QUEUED_BYTES || queue.waiting.packets >= MAX_QUEUED_PACKETS;
+    let full = queue.datagrams.bytes() >= MAX_QUEUED_BYTES
+        || queue.waiting.messages >= MAX_QUEUED_MESSAGES;
     let refused = if full {
         Err(skb)
     } else {

@@ -61,6 +61,7 @@ static void wg_delay_drop(struct sk_buff *skb, void *ctx)
 		if (!queue->tail)
 			queue->tail = skb;
 		queue->bytes += skb->len;
+		queue->shared |= skb_cloned(skb);
 		return;
 	}
 	pop->cut = 0;
