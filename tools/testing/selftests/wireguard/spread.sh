@@ -14,6 +14,14 @@ one_cpu_below() {
 	ip netns exec "$(ns B)" bash -c "echo 1 > /sys/class/net/vB/queues/rx-0/rps_cpus"
 }
 
+# flows DST [OPTION]: order.py to DST; how many came of either flow is in bulk and slow.
+flows() {
+	read -r _ bulk slow < <(python3 "$TEST_DIR/order.py" --from "$(ns A)" --to "$(ns B)" --seconds $((4 * TEST_SLOWNESS)) \
+		--dst "$@" | tee /dev/stderr | grep ^order)
+	diag "received: $bulk and $slow; left to a worker $(counter B rx_spread), passed it $(counter B rx_passed)," \
+		"dropped: $(counter B rx_drop_delay) delayed, $(counter B rx_drop_queue) full"
+}
+
 # busy INSIDE DST: the two flows of order.py through a tunnel.
 busy() {
 	local bulk slow
@@ -24,12 +32,9 @@ busy() {
 	pings A "$2"
 	# A slow flow may itself wait for company at its sender, if the CPUs have no time.
 	for _ in {1..3}; do
-		read -r _ bulk slow < <(python3 "$TEST_DIR/order.py" --from "$(ns A)" --to "$(ns B)" --dst "$2" \
-			--seconds $((4 * TEST_SLOWNESS)) | tee /dev/stderr | grep ^order)
+		flows "$2"
 		((bulk >= 0 && $(counter B rx_passed) == 0)) || break
 	done
-	diag "received: $bulk and $slow; left to a worker $(counter B rx_spread), passed it $(counter B rx_passed)," \
-		"dropped: $(counter B rx_drop_delay) delayed, $(counter B rx_drop_queue) full"
 	at_least "$bulk" 100 "datagrams of the busy flow, in order"
 	at_least "$slow" 50 "datagrams of the slow flow, in order"
 	at_least "$(counter B rx_spread)" 50 "trains and datagrams left to a worker"
@@ -55,12 +60,9 @@ t_delay() {
 	printf '%x\n' $((1 << ($(nproc) - 1))) > "$masks"
 	# How far behind a worker falls is the scheduler's choice.
 	for _ in {1..5}; do
-		read -r _ bulk slow < <(python3 "$TEST_DIR/order.py" --from "$(ns A)" --to "$(ns B)" --dst 10.77.0.2 --hog \
-			--seconds $((4 * TEST_SLOWNESS)) | tee /dev/stderr | grep ^order)
+		flows 10.77.0.2 --hog
 		((bulk >= 0 && $(counter B rx_drop_delay) == 0)) || break
 	done
-	diag "received: $bulk and $slow; left to a worker $(counter B rx_spread), passed it $(counter B rx_passed)," \
-		"dropped: $(counter B rx_drop_delay) delayed, $(counter B rx_drop_queue) full"
 	at_least "$bulk" 30 "datagrams of the busy flow, in order"
 	at_least "$slow" 5 "datagrams of the slow flow, in order"
 	pings A 10.77.0.2
