@@ -55,9 +55,7 @@ pub(crate) fn receive(device: ArcBorrow<'_, Device>, mut chain: SkbChain) {
         let guard = rcu::read_lock();
         let mut here = SkbChain::new();
         for skb in chain {
-            if let Some(skb) = spread::divert(&device, skb, &guard) {
-                here.push_back(skb);
-            }
+            spread::divert(&device, skb, &guard, &mut here);
         }
         chain = here;
     }

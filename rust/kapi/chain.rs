@@ -79,6 +79,12 @@ impl SkbChain {
         ManuallyDrop::new(self).head
     }
 
+    /// Gives the list away: its first and last packet, both null if empty.
+    pub(crate) fn into_ends(self) -> (*mut bindings::sk_buff, *mut bindings::sk_buff) {
+        let chain = ManuallyDrop::new(self);
+        (chain.head, chain.tail)
+    }
+
     /// Packets in the chain.
     #[inline]
     pub fn len(&self) -> usize {
@@ -142,10 +148,8 @@ impl SkbChain {
 
     /// The packets, in order.
     pub fn iter(&self) -> Iter<'_> {
-        Iter {
-            slot: &self.head,
-            chain: PhantomData,
-        }
+        // SAFETY: By the type invariant a list of packets of ours; the chain is borrowed.
+        unsafe { Iter::of_list(&self.head) }
     }
 
     /// Calls `f` with each packet in order and keeps those for which it returns `true`; the others
@@ -209,24 +213,41 @@ impl From<SkBuff> for SkbChain {
     }
 }
 
-/// The packets of a chain by reference.
+/// The packets of a list by reference.
 ///
 /// # Invariants
 ///
-/// `slot` points to the `head` of the chain or to the `next` of one of its packets.
+/// `slot` points to the head of a list or to the `next` of one of its packets, which are valid and
+/// do not change for `'a`; the last has a null `next`.
 pub struct Iter<'a> {
     slot: *const *mut bindings::sk_buff,
     chain: PhantomData<&'a SkbChain>,
+}
+
+impl<'a> Iter<'a> {
+    /// The packets of the list that begins at `head`, which may be null.
+    ///
+    /// # Safety
+    ///
+    /// Following `next` from there must visit valid packets that nobody changes for `'a`, the last of
+    /// which has a null `next`.
+    pub(crate) unsafe fn of_list(head: &'a *mut bindings::sk_buff) -> Self {
+        // INVARIANT: By the contract.
+        Self {
+            slot: head,
+            chain: PhantomData,
+        }
+    }
 }
 
 impl<'a> Iterator for Iter<'a> {
     type Item = &'a SkBuff;
 
     fn next(&mut self) -> Option<&'a SkBuff> {
-        // SAFETY: By the type invariant the slot is valid; the chain is borrowed, so it stays.
+        // SAFETY: By the type invariant the slot is valid and does not change.
         let ptr = NonNull::new(unsafe { *self.slot })?;
         let slot = self.slot;
-        // INVARIANT: The `next` of a packet of the chain.
+        // INVARIANT: The `next` of a packet of the list.
         self.slot = next_of(ptr);
         // SAFETY: The slot holds a non-null pointer to a valid packet, and `SkBuff` is a transparent
         // wrapper of such a pointer. Through `&SkBuff` the packet can only be read, which does not

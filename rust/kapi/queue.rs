@@ -6,11 +6,11 @@
 
 use crate::{
     bindings,
-    chain::SkbChain,
+    chain::{self, SkbChain},
     skb::{Cb, SkBuff}, //
 };
 use core::{
-    mem::MaybeUninit,
+    mem::{self, MaybeUninit},
     ptr::{self, NonNull}, //
 };
 
@@ -92,6 +92,42 @@ impl DelayQueue {
         // SAFETY: A packet of ours that has left the queue and is on no list.
         let skb = unsafe { SkBuff::from_raw(NonNull::new(skb)?) };
         Some((skb, cut as usize))
+    }
+
+    /// The packets that wait, in order.
+    #[inline]
+    pub fn iter(&self) -> chain::Iter<'_> {
+        // SAFETY: By the type invariant a list of packets of ours; the queue is borrowed.
+        unsafe { chain::Iter::of_list(&self.raw.head) }
+    }
+
+    /// Takes out those packets that `pick` says, in order. The others keep their place and their
+    /// age. Visits all.
+    pub fn extract(&mut self, mut pick: impl FnMut(&SkBuff) -> bool) -> SkbChain {
+        let mut picked = SkbChain::new();
+        let mut kept = SkbChain::new();
+        let mut bytes = self.raw.bytes;
+        // INVARIANT: Empty, until what is kept comes back below.
+        let head = mem::replace(&mut self.raw.head, ptr::null_mut());
+        self.raw.tail = ptr::null_mut();
+        self.raw.bytes = 0;
+        if let Some(head) = NonNull::new(head) {
+            // SAFETY: A list of packets of ours, which have left the queue.
+            for skb in unsafe { SkbChain::from_list(head) } {
+                if pick(&skb) {
+                    // The sum had the length of each, which fits (`push`).
+                    bytes = bytes.wrapping_sub(skb.len() as u32);
+                    picked.push_back(skb);
+                } else {
+                    kept.push_back(skb);
+                }
+            }
+        }
+        self.raw.shared &= !kept.is_empty();
+        // INVARIANT: A list of packets that are given to the queue, and the sum of their lengths.
+        (self.raw.head, self.raw.tail) = kept.into_ends();
+        self.raw.bytes = bytes;
+        picked
     }
 }
 

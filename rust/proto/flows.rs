@@ -37,6 +37,12 @@ impl Flows {
         self.0 & others.0 != 0
     }
 
+    /// Whether there are none but of the others.
+    #[inline]
+    pub const fn within(self, others: Self) -> bool {
+        self.0 & !others.0 == 0
+    }
+
     /// As a number, to be kept somewhere.
     #[inline]
     pub const fn to_bits(self) -> u64 {

@@ -67,8 +67,7 @@ impl RxHabits {
     }
 
     /// A small datagram came. Says whether enough is known of the others that it may pass them.
-    fn note_small(&self) -> bool {
-        let now = crypto::now_ns();
+    fn note_small(&self, now: i64) -> bool {
         if now.saturating_sub(self.small.load(Relaxed)) >= EXPECTANT {
             self.since.store(now, Relaxed);
         }
@@ -81,23 +80,27 @@ impl RxHabits {
     }
 
     /// Whether the flows of a train are of use, and its ends tell them.
-    fn worth_a_look(&self) -> bool {
-        let now = crypto::now_ns();
+    fn worth_a_look(&self, now: i64) -> bool {
         now.saturating_sub(self.small.load(Relaxed)) < EXPECTANT && !self.is_mixed(now)
     }
 }
 
 /// The flows of a datagram or train, as far as it is worth knowing them: of small ones all, so that
 /// they may pass others; of others the first and the last, so that small ones may pass them.
-pub(super) fn flows(device: &Device, skb: &mut SkBuff, keypair: SharedRef<'_, Keypair>) -> Flows {
+pub(super) fn flows(
+    device: &Device,
+    skb: &mut SkBuff,
+    keypair: SharedRef<'_, Keypair>,
+    small: bool,
+    now: i64,
+) -> Flows {
     let len = skb.len().saturating_sub(UDP_HEADER);
     let habits = &keypair.peer().rx_habits;
-    let small = len <= SMALL;
     if small {
-        if !habits.note_small() {
+        if !habits.note_small(now) {
             return Flows::ANY;
         }
-    } else if !habits.worth_a_look() {
+    } else if !habits.worth_a_look(now) {
         return Flows::ANY;
     }
     let size = skb.train_size().or(NonZeroUsize::new(len));

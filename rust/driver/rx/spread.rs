@@ -6,8 +6,8 @@
 //! other things. When the trains of one peer take up much of it, a worker takes them over, on any
 //! CPU that the scheduler finds idle, so that the CPU of the network can do what comes before. From
 //! then on all data of that peer goes through its queue, which keeps its order, until there was
-//! nothing for a while. Only what is small and of a flow that has sent nothing large of late and
-//! has nothing in the queue may pass it: a ping beside a download.
+//! nothing for a while. Only what is small and of a flow that has sent nothing large of late may
+//! pass it, with all of that flow that waits: a ping beside a download.
 
 use kernel::sync::atomic::{Atomic, Relaxed};
 use wg_kapi::{
@@ -59,6 +59,10 @@ const WORTH_A_WORKER: usize = 16 << 10;
 /// The share of one CPU's time, as its inverse, from which on a peer counts as busy.
 const BUSY_SHARE: i64 = 4;
 
+/// Small datagrams that wait, of one flow, from which on no more of them pass: whoever opens them all
+/// would be busy for too long.
+const MOST_TO_PASS: usize = 512;
+
 /// Bytes from which on softirqs and other threads may run before a worker decrypts more.
 const TURN: usize = 32 << 10;
 
@@ -73,6 +77,8 @@ pub(crate) struct RxQueue {
     large: LargeFlows,
     /// A worker is at work or will be.
     awaited: bool,
+    /// Somebody wanted to pass in vain since the worker took something.
+    blocked: bool,
 }
 
 impl RxQueue {
@@ -87,8 +93,43 @@ impl RxQueue {
                 since: LONG_AGO,
             },
             awaited: false,
+            blocked: false,
         }
     }
+
+    /// What waits of these flows, if a small datagram of them may pass after it. All of that must be
+    /// small as well, and not much.
+    fn pass(&mut self, flows: Flows, now: i64) -> Option<SkbChain> {
+        if self.large.at(now).meet(flows) {
+            return None;
+        }
+        if !self.waiting.flows.may_have(flows) {
+            return Some(SkbChain::new());
+        }
+        if self.blocked || flows == Flows::ANY {
+            return None;
+        }
+        let is_own = |skb: &SkBuff| is_small(skb) && Flows::from_bits(skb.cb().nonce).within(flows);
+        let mut own = Waiting::new();
+        let mut count: usize = 0;
+        for skb in self.datagrams.iter().filter(|skb| is_own(skb)) {
+            own.add(skb);
+            count = count.saturating_add(1);
+        }
+        let mut others = self.waiting.flows.clone();
+        others.remove_all(&own.flows);
+        if count > MOST_TO_PASS || others.may_have(flows) {
+            self.blocked = true;
+            return None;
+        }
+        self.waiting.remove_all(&own);
+        Some(self.datagrams.extract(is_own))
+    }
+}
+
+/// Whether a datagram, or those of a train together, may pass others.
+fn is_small(skb: &SkBuff) -> bool {
+    skb.len().saturating_sub(UDP_HEADER) <= SMALL
 }
 
 /// Flows that sent something large of late: since some time, and in as much time before that.
@@ -237,11 +278,12 @@ impl RxLoad {
     }
 }
 
-/// Keeps a datagram from the socket for a worker, or gives it back to be decrypted here. Softirq.
-pub(super) fn divert(device: &Device, mut skb: SkBuff, guard: &rcu::Guard) -> Option<SkBuff> {
+/// Keeps a datagram from the socket for a worker, or appends it to those to be decrypted `here`.
+/// Softirq.
+pub(super) fn divert(device: &Device, mut skb: SkBuff, guard: &rcu::Guard, here: &mut SkbChain) {
     let is_train = skb.train_size().is_some();
     if (!is_train && !device.diverted.is_any()) || cpu::online() == 1 {
-        return Some(skb);
+        return here.push_back(skb);
     }
     let len = skb.len();
     let receiver = {
@@ -249,48 +291,54 @@ pub(super) fn divert(device: &Device, mut skb: SkBuff, guard: &rcu::Guard) -> Op
         let message = len.saturating_sub(UDP_HEADER);
         match header.as_ref().and_then(|head| kind(head, message)) {
             Some(Kind::Data(header)) => header.receiver(),
-            _ => return Some(skb),
+            _ => return here.push_back(skb),
         }
     };
     let Some(keypair) = device.keypairs.get(&receiver.0, guard) else {
-        return Some(skb);
+        return here.push_back(skb);
     };
     let peer = keypair.peer();
     let load = &peer.rx_load;
     let begin = is_train && len >= WORTH_A_WORKER && load.busy.load(Relaxed) != 0;
-    if !begin
-        && load.queued.load(Relaxed) == 0
-        && crypto::now_ns() >= load.queued_until.load(Relaxed)
-    {
-        return Some(skb);
+    let now = crypto::now_ns();
+    if !begin && load.queued.load(Relaxed) == 0 && now >= load.queued_until.load(Relaxed) {
+        return here.push_back(skb);
     }
-    let flows = flows(device, &mut skb, keypair);
-    enqueue(peer.as_shared_ref(), skb, flows)
+    let small = is_small(&skb);
+    let flows = flows(device, &mut skb, keypair, small, now);
+    enqueue(peer.as_shared_ref(), skb, small, flows, now, here);
 }
 
-/// Adds a datagram to the queue of `peer`, or gives it back to be decrypted here.
-fn enqueue(peer: SharedRef<'_, Peer>, mut skb: SkBuff, flows: Flows) -> Option<SkBuff> {
+/// Adds a datagram to the queue of `peer`, or to those to be decrypted `here`.
+fn enqueue(
+    peer: SharedRef<'_, Peer>,
+    mut skb: SkBuff,
+    small: bool,
+    flows: Flows,
+    now: i64,
+    here: &mut SkbChain,
+) {
     let device = peer.device();
-    let now = crypto::now_ns();
-    let small = skb.len().saturating_sub(UDP_HEADER) <= SMALL;
     skb.set_cb(Cb {
         nonce: flows.to_bits(),
         mtu: u32::try_from(skb.messages()).unwrap_or(u32::MAX),
         ..Cb::default()
     });
     let mut queue = peer.rx.lock();
-    let large = queue.large.at(now);
-    if small && !large.meet(flows) && !queue.waiting.flows.may_have(flows) {
-        drop(queue);
-        device.count(Stat::RxPassed);
-        return Some(skb);
+    if small {
+        if let Some(mut first) = queue.pass(flows, now) {
+            drop(queue);
+            device.count_many(Stat::RxPassed, first.len().saturating_add(1));
+            here.append(&mut first);
+            return here.push_back(skb);
+        }
     }
     if !queue.awaited {
         if peer.is_dead() {
-            return Some(skb);
+            return here.push_back(skb);
         }
         let Some(owner) = peer.get() else {
-            return Some(skb);
+            return here.push_back(skb);
         };
         queue.awaited = true;
         peer.rx_load.queued.store(1, Relaxed);
@@ -324,7 +372,6 @@ fn enqueue(peer: SharedRef<'_, Peer>, mut skb: SkBuff, flows: Flows) -> Option<S
             device.discard_all(skb.into(), Stat::RxQueue, messages, peer.number());
         }
     }
-    None
 }
 
 /// Decrypts what is in the queue of a peer.
@@ -340,6 +387,7 @@ impl WorkHandler<Shared<Peer>> for DecryptQueued {
             {
                 let mut queue = peer.rx.lock();
                 queue.waiting.remove_all(&in_hand);
+                queue.blocked = false;
                 in_hand = Waiting::new();
                 let mut bytes: usize = 0;
                 while bytes < TURN {

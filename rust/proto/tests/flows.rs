@@ -64,6 +64,13 @@ fn what_is_of_no_flow_meets_nothing_and_the_unknown_meets_all() {
 }
 
 #[test]
+fn within_is_no_more_than() {
+    let two = Flows::of(1).and(Flows::of(2));
+    assert!(Flows::of(1).within(two) && two.within(two) && Flows::NONE.within(Flows::of(1)));
+    assert!(!two.within(Flows::of(1)) && !Flows::ANY.within(two) && two.within(Flows::ANY));
+}
+
+#[test]
 fn one_hash_is_one_flow_whatever_its_high_bits() {
     assert_eq!(Flows::of(5), Flows::of(5 + 64));
     assert_ne!(Flows::of(5), Flows::of(6));
