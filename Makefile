@@ -21,7 +21,7 @@ MODULE ?= ours
 kbuild = $(MAKE) -C $(KDIR) M=$(CURDIR) $(if $(MO),MO=$(abspath $(MO)))
 rust_files = $$(git ls-files --cached --others --exclude-standard '*.rs')
 
-export MODULE SUITE ONLY NIGHTLY FAR SEED FUZZ_SECONDS PARTS ROWS FRESH QUICK TIME MERGE WG_SIGN_KEY WG_SIGN_CERT
+export MODULE SUITE ONLY NIGHTLY FAR SEED FUZZ_SECONDS PARTS RESUME ROWS FRESH QUICK GO TIME MERGE WG_SIGN_KEY WG_SIGN_CERT
 
 .PHONY: all
 all: modules
@@ -101,7 +101,7 @@ test-operator:
 .PHONY: tools
 tools:
 	@qemu/tools.sh
-# Hours without KVM; PARTS="host netns" for some of it.
+# Hours without KVM; PARTS="host netns" for some of it, RESUME=1 to go on.
 test-all:
 	@qemu/test-all.sh
 

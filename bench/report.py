@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0
 """Turn the guests' lines of results into the table and the JSON file.
 
-A line is "@ DRIVER ROW METRIC VALUE RUNS"; drivers are "c", "rust" and "veth"
-(the same traffic without WireGuard).
+A line is "@ DRIVER ROW METRIC VALUE RUNS"; drivers are "c", "rust", "veth" (the
+same traffic without WireGuard) and "go" (wireguard-go, if it was asked for).
 """
 
 import argparse
@@ -98,13 +98,16 @@ def main():
 
     width = 30
     print(f"\nLinux {args.release}")
-    print(f"{'row':11} {'':{width}} {'unit':9} {'veth':>9} {'C':>9} {'Rust':>9} {'ratio':>7}  bar")
+    with_go = any("go" in by for metrics in found.values() for by in metrics.values())
+    go = f"{'go':>9} " if with_go else ""
+    print(f"{'row':11} {'':{width}} {'unit':9} {'veth':>9} {go}{'C':>9} {'Rust':>9} {'ratio':>7}  bar")
     missed, missing, entries = [], [], []
     for row, metric, text, unit, kind, bar in TABLE:
         if row not in rows:
             continue
         by = found.get(row, {}).get(metric, {})
-        value = {d: by[d]["value"] if d in by else None for d in ("veth", "c", "rust")}
+        value = {d: by[d]["value"] if d in by else None for d in ("veth", "go", "c", "rust")}
+        go = f"{shown(value['go']):>9} " if with_go else ""
         ratio, met = judge(kind, bar, value["c"], value["rust"])
         sign = {"more": ">=", "least": ">=", "less": "<=", "most": "<="}[kind]
         note = "" if bar is None else f"{sign} {bar:g}" + (" " + unit if kind in ("least", "most") else " of C")
@@ -116,12 +119,12 @@ def main():
             missed.append(f"{row} {metric}")
         label = row if not text.startswith(" ") else ""
         print(
-            f"{label:11} {text:{width}} {unit:9} {shown(value['veth']):>9} {shown(value['c']):>9} "
+            f"{label:11} {text:{width}} {unit:9} {shown(value['veth']):>9} {go}{shown(value['c']):>9} "
             f"{shown(value['rust']):>9} {'-' if ratio is None else f'{ratio:.2f}':>7}  {note}"
         )
         entries.append(
             {"row": row, "metric": metric, "what": text.strip(), "unit": unit, "kind": kind, "bar": bar,
-             "ratio": ratio, "met": met, **{d: by.get(d) for d in ("veth", "c", "rust")}}
+             "ratio": ratio, "met": met, **{d: by.get(d) for d in ("veth", "go", "c", "rust")}}
         )
     try:
         with open(args.json) as f:

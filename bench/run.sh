@@ -10,6 +10,7 @@
 #                     asked for: its exact figures of the last time serve
 #                     otherwise
 #   QUICK=1           fewer peers and shorter runs, for a first look
+#   GO=1              wireguard-go as well, in the rows that are traffic alone
 #   CPUS="2 4"        row cores: machines with so many CPUs; TURNS=N of each driver (3)
 #
 # Rows of one CPU whose clock counts instructions ("exact"): they give the same
@@ -26,6 +27,7 @@ if [[ ! -e /etc/wireguard-rust-root ]]; then
 fi
 
 exact_rows="bulk rtt small loaded-rtt bulk-udp handshakes lookup flood"
+go_rows="bulk rtt small loaded-rtt bulk-udp"
 timed_rows="scale cores"
 all_rows="$exact_rows $timed_rows"
 rows=${ROWS:-$all_rows}
@@ -83,6 +85,11 @@ if [[ -n $exact ]]; then
 	guest rust-exact --icount "$module" "bench/exact.sh rust $exact" &
 	pids+=($!)
 	for pid in "${pids[@]}"; do wait "$pid" || true; done
+	go=$(selected "$go_rows")
+	if [[ -n ${GO:-} && -n $go ]]; then
+		say "wireguard-go: $go"
+		guest go-exact --icount stock "bench/exact.sh go $go"
+	fi
 	if [[ -n $c_exact ]]; then
 		for row in $c_exact; do
 			if grep -q "^@ c $row " "$out/c-exact.out"; then

@@ -6,6 +6,8 @@
 #
 #   PARTS="host netns"   these parts only
 #   PART_SLOWNESS=N      N times as much time for each (1)
+#   RESUME=1             do not repeat what has passed on the same code: hours can
+#                        be had in pieces. Only of a tree without changes
 #
 # A part passes if its command exits with 0 and its last count has no failure;
 # one that counts nothing is one failure. Exit status 0: nothing failed.
@@ -47,6 +49,13 @@ for name in "${wanted[@]}"; do
 	[[ " ${names[*]} " == *" $name "* ]] || die "PARTS: there is no \"$name\", but: ${names[*]}"
 done
 
+# What passed is kept by the code that it was, which is all but words.
+kept=''
+if [[ -z $(git -C "$WG_TREE" status --porcelain -- . ':!Documentation' ':!README.md') ]]; then
+	kept=$WG_CACHE/test-all/$(git -C "$WG_TREE" ls-files -s -- . ':!Documentation' ':!README.md' | key_of)
+	mkdir -p "$kept"
+fi
+
 out=$(mktemp "${TMPDIR:-/tmp}/wg-all.XXXXXX")
 trap 'rm -f "$out"' EXIT
 cd "$WG_TREE" || exit 1
@@ -56,6 +65,12 @@ began=$SECONDS
 # run NAME SECONDS COMMAND: one part, its line for the table.
 run() {
 	local rc=0 p f took=$SECONDS note=''
+	if [[ -n ${RESUME:-} && -n $kept && -s $kept/$1 ]]; then
+		read -r p took <"$kept/$1"
+		passed=$((passed + p))
+		table+=("$(printf '%-16s %5d passed %5d failed %7d s  %s' "$1" "$p" 0 "$took" 'earlier')")
+		return
+	fi
 	printf '\n== part %s: %s\n' "$1" "$3"
 	# What selects cases is for single runs.
 	timeout -k 60 "$(($2 * ${PART_SLOWNESS:-1}))" env -u SUITE -u ONLY -u PARTS bash -c "$3" </dev/null 2>&1 |
@@ -71,6 +86,9 @@ run() {
 	fi
 	[[ -z $note || $f != 0 ]] || f=1
 	printf '== part %s: %d passed, %d failed, %d s\n' "$1" "$p" "$f" "$took"
+	if [[ -n $kept ]]; then
+		if ((f == 0)); then echo "$p $took" >"$kept/$1"; else rm -f "$kept/$1"; fi
+	fi
 	passed=$((passed + p))
 	failed=$((failed + f))
 	table+=("$(printf '%-16s %5d passed %5d failed %7d s  %s' "$1" "$p" "$f" "$took" "$note")")

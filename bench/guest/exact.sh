@@ -3,7 +3,8 @@
 #
 # exact.sh DRIVER ROW...: the rows that count instructions, on a machine whose
 # clock is the instruction counter. DRIVER only names the results; with the
-# driver "c" each traffic row is measured over the bare veth pair as well.
+# driver "c" each traffic row is measured over the bare veth pair as well, with
+# "go" it is wireguard-go.
 
 set -u -o pipefail
 # shellcheck source=bench/guest/lib.sh

@@ -82,21 +82,39 @@ keys() {
 	done
 }
 
+# device NS: a new interface, wg0 or, with wireguard-go, goA or goB; its name is in
+# dev. wg(8) finds wireguard-go by a socket of that name, whatever the namespace.
+device() {
+	dev=wg0
+	if [[ ${driver:-} != go ]]; then
+		ip -n "$1" link add "$dev" type wireguard
+		return
+	fi
+	dev=go$1
+	modprobe tun
+	[[ -c /dev/net/tun ]] || { mkdir -p /dev/net && mknod /dev/net/tun c 10 200; }
+	mkdir -p /var/run/wireguard
+	WG_I_PREFER_BUGGY_USERSPACE_TO_POLISHED_KMOD=1 exec_in "$1" wireguard-go -f "$dev" >/dev/null 2>&1 &
+	children+=($!)
+	until [[ -S /var/run/wireguard/$dev.sock ]]; do sleep 0.1; done
+}
+
+# end NS HOST PORT KEY PEER PEER_HOST PEER_PORT: one end of the tunnel.
+end() {
+	device "$1"
+	on "$1" wg set "$dev" private-key <(echo "$4") listen-port "$3" \
+		peer "$5" endpoint "192.0.2.$6:$7" allowed-ips "10.77.0.$6/32"
+	ip -n "$1" addr add "10.77.0.$2/24" dev "$dev"
+	ip -n "$1" link set "$dev" mtu 1420 up
+}
+
 # tunnel: wg0 in A (10.77.0.1, port 1001) and in B (10.77.0.2, port 1002).
 tunnel() {
 	keys A B
-	ip -n A link add wg0 type wireguard
-	ip -n B link add wg0 type wireguard
 	# shellcheck disable=SC2153
-	on A wg set wg0 private-key <(echo "$A_KEY") listen-port 1001 \
-		peer "$B_PUB" endpoint 192.0.2.2:1002 allowed-ips 10.77.0.2/32
+	end A 1 1001 "$A_KEY" "$B_PUB" 2 1002
 	# shellcheck disable=SC2153
-	on B wg set wg0 private-key <(echo "$B_KEY") listen-port 1002 \
-		peer "$A_PUB" endpoint 192.0.2.1:1001 allowed-ips 10.77.0.1/32
-	ip -n A addr add 10.77.0.1/24 dev wg0
-	ip -n B addr add 10.77.0.2/24 dev wg0
-	ip -n A link set wg0 mtu 1420 up
-	ip -n B link set wg0 mtu 1420 up
+	end B 2 1002 "$B_KEY" "$A_PUB" 1 1001
 	on A ping -q -c 3 -i 0.1 -W 5 10.77.0.2 >/dev/null
 }
 
