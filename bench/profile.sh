@@ -20,7 +20,9 @@ module=${1:-ours} row=${2:-bulk}
 if [[ $module == ours ]]; then module=$("$WG_QEMU/build.sh"); fi
 "$bench/tools.sh"
 out=$WG_TREE/build/bench
-"$WG_QEMU/vm.sh" --icount --module "$module" --mem 4096 --timeout 900 --dirty-ok \
+clock=(--icount)
+[[ -z ${CPUS:-} ]] || clock=(--smp "$CPUS")
+"$WG_QEMU/vm.sh" "${clock[@]}" --module "$module" --mem 4096 --timeout 900 --dirty-ok \
 	--add "$out/guest:/wg/bench" --add "$("$WG_QEMU/image.sh" perf):/wg/perf" \
 	--run "PROFILE_SECONDS=${PROFILE_SECONDS:-1.5} bench/profile.sh x $row" |
 	python3 "$bench/symbols.py" "${TOP:-60}"
