@@ -36,6 +36,7 @@ TABLE = [
     ("scale", "add_s", "add 10,000 peers", "s", "less", 0.4),
     ("scale", "replace_s", "  replace_peers with none", "s", "less", 0.2),
     ("scale", "delete_s", "  link deletion", "s", "less", 0.02),
+    ("scale", "prefixes_s", "  130,560 prefixes of one peer", "s", "less", None),
     ("scale", "kib_per_peer", "  memory of an idle peer", "KiB", "most", 4),
     ("scale", "threads", "  kernel threads, at most more", "", "most", 8),
     ("cores", "one_2", "one peer, 2 vCPUs", "Mbit/s", "more", 1.5),

@@ -135,6 +135,30 @@ pretend() {
 	printf '%s\n' "$1" >"$root/usr/lib/modules/$1/build/include/config/kernel.release"
 }
 
+# What README says of building by hand, word for word, in a copy of that Debian and of this tree. What
+# uname says there is not what runs.
+by_hand() {
+	local root=$root tree installed
+	layered "$root" hand
+	root=$work/hand/merged tree=$work/hand/merged/opt/tree
+	mkdir -p "$tree" "$root/opt/bin"
+	(cd "$WG_TREE" && git ls-files -z | tar --null -T - -cf -) | tar -C "$tree" -xf -
+	awk '/^## /{ here = /Building it by hand/ } here && /^```/{ block = !block; next } here && block' "$tree/README.md" |
+		sed -n '/^apt install/,$p' >"$tree/by-hand"
+	cat "$tree/by-hand"
+	printf '#!/bin/sh\n[ "$*" = -r ] || exec /usr/bin/uname "$@"\necho %s\n' "$release" >"$root/opt/bin/uname"
+	chmod +x "$root/opt/bin/uname"
+	echo 'APT::Get::Assume-Yes "true";' >"$root/etc/apt/apt.conf.d/assume-yes"
+	# shellcheck disable=SC2016
+	in_system sh -ec 'cd /opt/tree && export PATH=/opt/bin:$PATH && . ./by-hand'
+	installed=$(in_system modinfo -k "$release" -F filename wireguard)
+	same "$installed" "/lib/modules/$release/updates/wireguard.ko"
+	in_system modinfo -k "$release" -F vermagic wireguard | grep "^$release "
+	in_system modinfo -k "$release" -F description wireguard | grep Rust
+	umount "$root" 2>/dev/null || true
+	rm -rf --one-file-system "$work/hand"
+}
+
 # Keys, the configuration of three tunnels, and the test as a service.
 configure() {
 	local k ours peer
@@ -249,6 +273,7 @@ packages() {
 	layered "$("$WG_QEMU/debian.sh" system "$work"/deb/*-dkms_*.deb)" system
 	root=$work/system/merged
 
+	check "README: building by hand, its lines as they are" by_hand
 	check "apt install: DKMS makes the metadata and the module" install_package
 	[[ -n $held ]] || return 0
 	check "built and installed for $release alone" built_for_ours_alone

@@ -55,8 +55,21 @@ sleep 3
 wg setconf wg0 "$WORK/full"
 sleep 3
 delete=$(took ip link del wg0)
+# Prefixes of one peer, two at a time: /16 of IPv4, /128 of IPv6.
+awk -v n="$((peers > 5000 ? 255 : 25))" -v key="$(wg genkey | wg pubkey)" 'BEGIN {
+	print "[Peer]\nPublicKey = " key
+	for (a = 1; a <= n; a++) for (b = 0; b < 256; b++) printf "AllowedIPs = %d.%d.0.0/16,%d::%d/128\n", a, b, a, b
+}' >"$WORK/many"
+prefixes=()
+for _ in 1 2 3; do
+	ip link add wg0 type wireguard
+	prefixes+=("$(took wg setconf wg0 "$WORK/many")")
+	ip link del wg0
+	sleep 2
+done
 result "$driver" scale add_s "$(mean "$add" "$add2")" "$add,$add2"
 result "$driver" scale replace_s "$(mean "$replace" "$replace2")" "$replace,$replace2"
 result "$driver" scale delete_s "$delete"
 result "$driver" scale kib_per_peer "$(div $((before - after)) "$peers")"
 result "$driver" scale threads $((threads_after - threads_before))
+result "$driver" scale prefixes_s "$(printf '%s\n' "${prefixes[@]}" | sort -n | sed -n 2p)" "$(IFS=, && echo "${prefixes[*]}")"

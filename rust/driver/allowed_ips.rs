@@ -2,8 +2,8 @@
 
 //! Allowed IPs: which peer an inner address belongs to.
 //!
-//! Writers hold the configuration lock and build the next version of a persistent trie
-//! ([`Routes`]); [`AllowedIps::publish`] swaps the root, and lookups walk a frozen tree under RCU
+//! Writers hold the configuration lock and change a persistent trie of their own ([`Routes`]);
+//! [`AllowedIps::publish`] shows a clone of it, which stays what it is, and lookups walk a frozen tree under RCU
 //! without a lock or a write. Each peer's own prefixes are listed in [`PeerRoutes`], so that
 //! removing or listing a peer touches nothing else.
 
@@ -15,7 +15,7 @@ use kernel::{
 };
 use wg_kapi::{
     rcu::{self, Slot},
-    shared::{Shared, SharedRef}, //
+    shared::{Part, Shared, SharedRef}, //
 };
 use wg_proto::allowed_ips::{AllocError, Prefix, Store, Trie};
 
@@ -42,10 +42,14 @@ struct Owner {
 struct Nodes;
 
 impl Store for Nodes {
-    type Ptr<T: Send + Sync + 'static> = Shared<T>;
+    type Ptr<T: Send + Sync + 'static> = Part<T>;
 
-    fn alloc<T: Send + Sync + 'static>(&self, value: T) -> Result<Shared<T>, AllocError> {
-        Shared::new(value, GFP_KERNEL).map_err(|_| AllocError)
+    fn alloc<T: Send + Sync + 'static>(&self, value: T) -> Result<Part<T>, AllocError> {
+        Part::new(value, GFP_KERNEL).map_err(|_| AllocError)
+    }
+
+    fn get_mut<T: Send + Sync + 'static>(ptr: &mut Part<T>) -> Option<&mut T> {
+        ptr.get_mut()
     }
 }
 
@@ -169,17 +173,10 @@ impl Routes {
             sequence,
         };
         let before = match ip {
-            AllowedIp::V4(prefix) => {
-                let (trie, before) = self.v4.insert(&Nodes, prefix, owner).map_err(no_memory)?;
-                self.v4 = trie;
-                before
-            }
-            AllowedIp::V6(prefix) => {
-                let (trie, before) = self.v6.insert(&Nodes, prefix, owner).map_err(no_memory)?;
-                self.v6 = trie;
-                before
-            }
-        };
+            AllowedIp::V4(prefix) => self.v4.insert(&Nodes, prefix, owner),
+            AllowedIp::V6(prefix) => self.v6.insert(&Nodes, prefix, owner),
+        }
+        .map_err(no_memory)?;
         self.next = self.next.wrapping_add(1);
         Ok((sequence, before.map(Owner::previous)))
     }
@@ -201,13 +198,10 @@ impl Routes {
             return Ok(None);
         };
         match ip {
-            AllowedIp::V4(prefix) => {
-                self.v4 = self.v4.remove(&Nodes, prefix).map_err(no_memory)?.0;
-            }
-            AllowedIp::V6(prefix) => {
-                self.v6 = self.v6.remove(&Nodes, prefix).map_err(no_memory)?.0;
-            }
+            AllowedIp::V4(prefix) => self.v4.remove(&Nodes, prefix),
+            AllowedIp::V6(prefix) => self.v6.remove(&Nodes, prefix),
         }
+        .map_err(no_memory)?;
         Ok(Some(sequence))
     }
 

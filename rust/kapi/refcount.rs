@@ -72,6 +72,14 @@ impl RefCount {
         Ok(false)
     }
 
+    /// Whether there is one reference, which is the caller's.
+    #[inline]
+    pub(crate) fn is_one(&self) -> bool {
+        // Acquire: what other owners did with the object before they gave it up comes before what
+        // the caller does next.
+        self.0.load(Ordering::Acquire) == 1
+    }
+
     #[cold]
     fn saturate(&self) -> Saturated {
         self.0.store(SATURATED, Ordering::Relaxed);

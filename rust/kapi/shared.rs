@@ -263,6 +263,65 @@ impl<T> Drop for Shared<T> {
     }
 }
 
+/// A counted reference to a `T` that is never published by itself: RCU readers get to it only
+/// through the object that this reference is in, as to a node of a tree.
+///
+/// So whoever looks at the `T` has borrowed one of its references for that time, and whoever has
+/// the only one may change it ([`Part::get_mut`]). Of a [`Shared`], which a
+/// [`Slot`](crate::rcu::Slot) hands out to readers that borrow the guard instead, one cannot say that.
+///
+/// Contexts, and what is demanded of `T`'s `Drop`, are those of [`Shared`].
+///
+/// # Invariants
+///
+/// No [`SharedRef`] of the object exists, nor any other `Shared` than those in a `Part`: each `&T`
+/// borrows a `Part`.
+pub struct Part<T>(Shared<T>);
+
+impl<T: Send + Sync + 'static> Part<T> {
+    /// Moves a value into a new box.
+    ///
+    /// Context: what `flags` allow. Drops the value if memory is short.
+    pub fn new(value: T, flags: Flags) -> Result<Self, AllocError> {
+        // INVARIANT: Nobody has seen it.
+        Shared::new(value, flags).map(Self)
+    }
+
+    /// The value, if this is the only reference to it.
+    ///
+    /// C counterpart: `refcount_read(...) == 1`. Context: any.
+    #[inline]
+    pub fn get_mut(&mut self) -> Option<&mut T> {
+        // SAFETY: The box is alive by the type invariant of `Shared`.
+        let refs = unsafe { &*ptr::addr_of!((*self.0.inner.as_ptr()).refs) };
+        if !refs.is_one() {
+            return None;
+        }
+        // SAFETY: By the type invariant each `&T` borrows a `Part`. There is no other than this one,
+        // whose borrow is exclusive: a reference that others had was given up by them, or by a
+        // destructor that ran when the readers of what it was in were gone. No `Part` ever gave out a
+        // pinned reference, so the value may be moved.
+        Some(unsafe { &mut *ptr::addr_of_mut!((*self.0.inner.as_ptr()).value) })
+    }
+}
+
+impl<T> Deref for Part<T> {
+    type Target = T;
+
+    #[inline]
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+impl<T> Clone for Part<T> {
+    #[inline]
+    fn clone(&self) -> Self {
+        // INVARIANT: The new reference is in a `Part` as well.
+        Self(self.0.clone())
+    }
+}
+
 /// An object is immortal now whose counter was about to overflow: a leak is better than a use
 /// after free.
 #[cold]

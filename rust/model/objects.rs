@@ -187,6 +187,30 @@ fn the_last_owner_comes_after_the_others() {
     });
 }
 
+/// `Part::get_mut`: what the others read comes before what the only one left writes.
+#[test]
+fn the_only_owner_may_write() {
+    loom::model(|| {
+        let world = World::new();
+        let object = &world.objects[0];
+        object.alive.set(true);
+        assert!(object.refs.get().is_ok());
+        let other = {
+            let world = world.clone();
+            thread::spawn(move || {
+                let object = &world.objects[0];
+                assert!(object.alive.get());
+                assert!(matches!(object.refs.put(), Ok(false)));
+            })
+        };
+        if object.refs.is_one() {
+            object.alive.set(false);
+        }
+        other.join().unwrap();
+        assert!(object.refs.is_one());
+    });
+}
+
 /// Two writers: each gets what the other, or nobody, had published, and no object is lost.
 #[test]
 fn replaced_objects_go_to_one_writer_each() {

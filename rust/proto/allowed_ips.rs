@@ -5,11 +5,11 @@
 //! A binary trie with compressed paths: a node holds a prefix and up to two subtrees that begin
 //! with it, one for each value of the bit that follows. A node without a value has two subtrees.
 //!
-//! *Persistent* means that nothing is ever changed in place. Inserting or removing a prefix copies
-//! the nodes on the way to it (at most one for each bit of an address) and shares everything else,
-//! so that the old trie stays what it was. In the kernel the root is published under RCU: a lookup
-//! walks a frozen tree without locks or writes, a dump walks one snapshot, and a change that fails
-//! half-way for want of memory leaves nothing behind.
+//! *Persistent* means that a clone of a trie, which costs nothing, stays what it is. Inserting or
+//! removing a prefix copies those nodes on the way to it (at most one for each bit of an address)
+//! that another trie has as well, changes the others in place and shares everything else. In the
+//! kernel a clone is published under RCU: a lookup walks a frozen tree without locks or writes, a
+//! dump walks one snapshot, and a change that fails half-way for want of memory leaves no trace.
 //!
 //! Where nodes live is the caller's business ([`Store`]). They are freed when the last trie with
 //! them is dropped; with a store that frees at once, this recurses as deep as the trie, which is
@@ -25,8 +25,8 @@ pub use node::{AllocError, Store};
 
 use node::Link;
 
-/// An immutable map from prefixes of `A` (`u32` for IPv4, `u128` for IPv6) to `V`. Cloning it is
-/// cheap and takes no allocation.
+/// A map from prefixes of `A` (`u32` for IPv4, `u128` for IPv6) to `V`. Cloning it is
+/// cheap and takes no allocation; what is done to one does not show in the other.
 pub struct Trie<A: Address, V: Value, S: Store> {
     root: Link<A, V, S>,
 }

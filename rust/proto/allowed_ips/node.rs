@@ -11,7 +11,7 @@ use super::Value;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AllocError;
 
-/// Where nodes live: something that makes shared pointers to immutable values.
+/// Where nodes live: something that makes shared pointers to values.
 ///
 /// In the kernel a counted box that is freed after an RCU grace period, on a host an `Arc`.
 pub trait Store: 'static {
@@ -20,6 +20,9 @@ pub trait Store: 'static {
 
     /// Moves a value into the store.
     fn alloc<T: Send + Sync + 'static>(&self, value: T) -> Result<Self::Ptr<T>, AllocError>;
+
+    /// The value to be changed, if this is the only pointer to it and nobody looks at it.
+    fn get_mut<T: Send + Sync + 'static>(ptr: &mut Self::Ptr<T>) -> Option<&mut T>;
 }
 
 /// A subtree, if there is one.
@@ -59,28 +62,35 @@ impl<A: Address, V: Value, S: Store> Node<A, V, S> {
         }
     }
 
-    /// This node with another value.
-    pub(super) fn with_value(&self, value: Option<V>) -> Self {
-        Self {
-            prefix: self.prefix,
-            value,
-            zero: self.zero.clone(),
-            one: self.one.clone(),
+    /// The subtree for addresses with this bit after the prefix, to be exchanged.
+    #[inline]
+    pub(super) fn child_mut(&mut self, bit: bool) -> &mut Link<A, V, S> {
+        if bit {
+            &mut self.one
+        } else {
+            &mut self.zero
         }
     }
 
+    /// Whether no longer prefix begins with this one.
+    pub(super) fn is_leaf(&self) -> bool {
+        self.zero.is_none() && self.one.is_none()
+    }
+
     /// This node with another subtree.
-    pub(super) fn with_child(&self, bit: bool, child: Link<A, V, S>) -> Self {
-        let (zero, one) = if bit {
-            (self.zero.clone(), child)
-        } else {
-            (child, self.one.clone())
-        };
+    pub(super) fn with_child(mut self, bit: bool, child: Link<A, V, S>) -> Self {
+        *self.child_mut(bit) = child;
+        self
+    }
+}
+
+impl<A: Address, V: Value, S: Store> Clone for Node<A, V, S> {
+    fn clone(&self) -> Self {
         Self {
             prefix: self.prefix,
             value: self.value.clone(),
-            zero,
-            one,
+            zero: self.zero.clone(),
+            one: self.one.clone(),
         }
     }
 }

@@ -34,14 +34,18 @@ fn with<A: Address>(
     prefix: Prefix<A>,
     value: u32,
 ) -> Trie<A, u32, ArcStore> {
-    trie.insert(&ArcStore::default(), prefix, value).unwrap().0
+    let mut trie = trie.clone();
+    trie.insert(&ArcStore::default(), prefix, value).unwrap();
+    trie
 }
 
 fn without<A: Address>(
     trie: &Trie<A, u32, ArcStore>,
     prefix: Prefix<A>,
 ) -> (Trie<A, u32, ArcStore>, Option<u32>) {
-    trie.remove(&ArcStore::default(), &prefix).unwrap()
+    let mut trie = trie.clone();
+    let old = trie.remove(&ArcStore::default(), &prefix).unwrap();
+    (trie, old)
 }
 
 /// A list of prefixes.
@@ -166,11 +170,11 @@ fn longest_prefix_wins_v6() {
 /// Contract: N14
 #[test]
 fn host_bits_do_not_matter() {
-    let trie = with(&V4::new(), p4("192.168.77.99", 16), 1);
+    let mut trie = with(&V4::new(), p4("192.168.77.99", 16), 1);
     assert_eq!(trie.lookup(a4("192.168.1.1")), Some(&1));
     assert_eq!(trie.get_exact(&p4("192.168.0.0", 16)), Some(&1));
     assert_eq!(trie.get_exact(&p4("192.168.0.0", 17)), None);
-    let (trie, old) = trie
+    let old = trie
         .insert(&ArcStore::default(), p4("192.168.200.1", 16), 2)
         .unwrap();
     assert_eq!(old, Some(1), "an exact prefix moves to its new owner");
@@ -242,11 +246,11 @@ fn removal_frees_every_node_that_is_not_needed() {
         p4("192.0.2.3", 32),
     ];
     for (prefix, value) in prefixes.iter().zip(0..) {
-        trie = trie.insert(&store, *prefix, value).unwrap().0;
+        trie.insert(&store, *prefix, value).unwrap();
         assert!(store.live() < 2 * trie.iter().count());
     }
     for (gone, prefix) in prefixes.iter().enumerate() {
-        trie = trie.remove(&store, prefix).unwrap().0;
+        trie.remove(&store, prefix).unwrap();
         let left = prefixes.len() - gone - 1;
         assert_eq!(trie.iter().count(), left);
         assert!(store.live() <= (2 * left).saturating_sub(1), "{prefix:?}");
@@ -263,7 +267,7 @@ fn the_deepest_trie() {
     let mut trie = V6::new();
     for cidr in (0..=128).rev() {
         let prefix = Prefix::new(address, cidr).unwrap();
-        trie = trie.insert(&store, prefix, u32::from(cidr)).unwrap().0;
+        trie.insert(&store, prefix, u32::from(cidr)).unwrap();
     }
     assert_eq!(store.live(), 129);
     assert_eq!(trie.iter().count(), 129);
@@ -275,9 +279,8 @@ fn the_deepest_trie() {
     assert_eq!(trie.lookup(address), Some(&128));
     for cidr in 0..=128 {
         let prefix = Prefix::new(address, cidr).unwrap();
-        let (next, old) = trie.remove(&store, &prefix).unwrap();
+        let old = trie.remove(&store, &prefix).unwrap();
         assert_eq!(old, Some(u32::from(cidr)));
-        trie = next;
     }
     assert_eq!(store.live(), 0);
 }
@@ -287,16 +290,16 @@ fn old_tries_stay_what_they_were() {
     let store = ArcStore::default();
     let mut versions = vec![(V4::new(), Model::new())];
     for step in 0..200_u32 {
-        let (trie, mut model) = versions.last().unwrap().clone();
+        let (mut trie, mut model) = versions.last().unwrap().clone();
         let prefix = Prefix::new(step.wrapping_mul(0x9e37_79b9), (step % 33) as u8).unwrap();
-        let trie = if step % 3 == 2 {
+        if step % 3 == 2 {
             let victim = model.list[step as usize % model.list.len()].0;
             model.remove(&victim);
-            trie.remove(&store, &victim).unwrap().0
+            trie.remove(&store, &victim).unwrap();
         } else {
             model.insert(prefix, step);
-            trie.insert(&store, prefix, step).unwrap().0
-        };
+            trie.insert(&store, prefix, step).unwrap();
+        }
         versions.push((trie, model));
     }
     for (trie, model) in &versions {
@@ -304,6 +307,10 @@ fn old_tries_stay_what_they_were() {
     }
     drop(versions);
     assert_eq!(store.live(), 0, "the last version takes everything along");
+}
+
+fn contents(trie: &V4) -> Vec<(Prefix<u32>, u32)> {
+    trie.iter().map(|(p, v)| (*p, *v)).collect()
 }
 
 #[test]
@@ -314,26 +321,69 @@ fn failed_allocations_change_nothing() {
         .map(|n| Prefix::new(n.wrapping_mul(0x0101_4001), (n % 25 + 8) as u8).unwrap())
         .collect();
     for (prefix, value) in prefixes.iter().zip(0..) {
-        trie = trie.insert(&good, *prefix, value).unwrap().0;
+        trie.insert(&good, *prefix, value).unwrap();
     }
-    let before: Vec<_> = trie.iter().map(|(p, v)| (*p, *v)).collect();
+    let before = contents(&trie);
     let live = good.live();
     for allowed in 0..30 {
         let store = good.failing_after(allowed);
         let new = Prefix::new(0x0101_4003, 32).unwrap();
-        let inserted = trie.insert(&store, new, 99).map(|(_, old)| old);
-        let removed = trie.remove(&store, &prefixes[5]).map(|(_, old)| old);
-        match allowed {
-            0 => assert_eq!(inserted, Err(AllocError)),
-            29 => assert_eq!((inserted, removed), (Ok(None), Ok(Some(5)))),
-            _ => {}
+        // Of a trie that has all to itself; then of one with everything to copy.
+        for snapshot in [false, true] {
+            let mut one = Trie::new();
+            for (prefix, value) in &before {
+                one.insert(&good, *prefix, *value).unwrap();
+            }
+            let kept = snapshot.then(|| one.clone());
+            let inserted = one.insert(&store, new, 99);
+            if inserted.is_ok() {
+                assert_eq!(one.remove(&good, &new), Ok(Some(99)));
+            }
+            assert_eq!(contents(&one), before);
+            let removed = one.remove(&store, &prefixes[5]);
+            if removed.is_ok() {
+                assert_eq!(one.insert(&good, prefixes[5], 5), Ok(None));
+            }
+            assert_eq!(contents(&one), before);
+            assert!(kept.is_none_or(|kept| contents(&kept) == before));
+            match (allowed, snapshot) {
+                (0, true) => assert_eq!((inserted, removed), (Err(AllocError), Err(AllocError))),
+                (0, false) => assert_eq!((inserted, removed), (Err(AllocError), Ok(Some(5)))),
+                (29, _) => assert_eq!((inserted, removed), (Ok(None), Ok(Some(5)))),
+                _ => {}
+            }
         }
-        assert_eq!(
-            trie.iter().map(|(p, v)| (*p, *v)).collect::<Vec<_>>(),
-            before
-        );
         assert_eq!(good.live(), live, "nothing leaks");
     }
+    assert_eq!(contents(&trie), before);
+}
+
+/// What nobody else has is changed where it is.
+#[test]
+fn a_trie_of_its_own_copies_nothing() {
+    let good = ArcStore::default();
+    let mut trie = V4::new();
+    for n in 0..1000_u32 {
+        let prefix = Prefix::new(n.wrapping_mul(0x9e37_79b9), 32).unwrap();
+        // A leaf, and the fork above it.
+        assert_eq!(trie.insert(&good.failing_after(2), prefix, n), Ok(None));
+    }
+    let snapshot = trie.clone();
+    let prefix = Prefix::new(0x9e37_79b9, 32).unwrap();
+    assert_eq!(
+        trie.insert(&good.failing_after(2), prefix, 7),
+        Err(AllocError)
+    );
+    assert_eq!(trie.insert(&good, prefix, 7), Ok(Some(1)));
+    assert_eq!(trie.insert(&good.failing_after(0), prefix, 8), Ok(Some(7)));
+    assert_eq!(snapshot.get_exact(&prefix), Some(&1));
+    drop(snapshot);
+    for n in 0..1000_u32 {
+        let prefix = Prefix::new(n.wrapping_mul(0x9e37_79b9), 32).unwrap();
+        let gone = trie.remove(&good.failing_after(0), &prefix);
+        assert_eq!(gone, Ok(Some(if n == 1 { 8 } else { n })));
+    }
+    assert_eq!(good.live(), 0);
 }
 
 #[test]
@@ -383,19 +433,17 @@ fn random_edits<A: Address>(
         .flat_map(|(_, p)| [p.address(), xor(p.address(), lowest_bit)])
         .collect();
     for ((insert, prefix), value) in edits.into_iter().zip(0..) {
-        trie = if insert {
+        if insert {
             prop_assert_eq!(trie.get_exact(&prefix), {
                 let found = model.list.iter().find(|(p, _)| *p == prefix);
                 found.map(|(_, v)| v)
             });
-            let (next, old) = trie.insert(&store, prefix, value).unwrap();
+            let old = trie.insert(&store, prefix, value).unwrap();
             prop_assert_eq!(old, model.insert(prefix, value));
-            next
         } else {
-            let (next, old) = trie.remove(&store, &prefix).unwrap();
+            let old = trie.remove(&store, &prefix).unwrap();
             prop_assert_eq!(old, model.remove(&prefix));
-            next
-        };
+        }
         model.compare(&trie, &probes)?;
         // Every node without a value is a fork.
         prop_assert!(store.live() <= (2 * model.list.len()).saturating_sub(1));

@@ -80,4 +80,8 @@ impl Store for ArcStore {
             live: self.live.clone(),
         })))
     }
+
+    fn get_mut<T: Send + Sync + 'static>(ptr: &mut Ptr<T>) -> Option<&mut T> {
+        Arc::get_mut(&mut ptr.0).map(|counted| &mut counted.value)
+    }
 }
