@@ -6,6 +6,7 @@
 #include <linux/skbuff.h>
 
 #include "aead.h"
+#include "outer.h"
 #include "pages.h"
 #include "wg_helpers.h"
 
@@ -115,7 +116,11 @@ bool wg_train_read(const struct sk_buff *skb, struct wg_train *train, u32 offset
 	from = wg_train_at(skb, train, offset, len);
 	if (unlikely(!from))
 		return !skb_copy_bits(skb, offset, to, len);
-	memcpy(to, from, len);
+	/* The length that is asked for once a message: no call. */
+	if (likely(len == WG_MESSAGE_HEADER))
+		memcpy(to, from, WG_MESSAGE_HEADER);
+	else
+		memcpy(to, from, len);
 	return true;
 }
 
@@ -142,7 +147,7 @@ struct sk_buff *wg_train_open(struct sk_buff *skb, struct wg_train *train, u32 o
 	opened = wg_skb_fresh(text_len + WG_AEAD_TAG);
 	if (unlikely(!opened))
 		return NULL;
-	skb_put(opened, text_len + WG_AEAD_TAG);
+	__skb_put(opened, text_len + WG_AEAD_TAG);
 	text = wg_train_at(skb, train, offset, text_len + WG_AEAD_TAG);
 	if (unlikely(!text)) {
 		text = opened->data;
