@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# test-deb.sh [packages|in-tree|all]: the packages on a whole Debian 13, and the
+# test-deb.sh [packages|in-tree|by-hand|all]: the packages on a whole Debian 13, and the
 # driver inside of a kernel source. The last line is "N passed, N failed".
 #
 #   packages  install wireguard-rust-dkms into a Debian 13 with systemd and the
 #             stock kernel, boot it beside a second machine with the C driver, and
 #             use, upgrade, remove and replace it there (qemu/guest/deb-system.sh)
+#   by-hand   what README says of building without a package, in that Debian
 #   in-tree   scripts/in-tree.sh, then build drivers/net/wireguard-rust
 #
 # VM_TIMEOUT=SECONDS bounds the machine (4800).
@@ -148,11 +149,16 @@ by_hand() {
 	cat "$tree/by-hand"
 	printf '#!/bin/sh\n[ "$*" = -r ] || exec /usr/bin/uname "$@"\necho %s\n' "$release" >"$root/opt/bin/uname"
 	chmod +x "$root/opt/bin/uname"
+	# What a user's machine has: a network, lists of packages, nobody to ask.
+	cp -L --remove-destination /etc/resolv.conf "$root/etc/resolv.conf"
 	echo 'APT::Get::Assume-Yes "true";' >"$root/etc/apt/apt.conf.d/assume-yes"
+	[[ -z ${http_proxy:-} ]] || echo "Acquire::http::Proxy \"$http_proxy\";" >"$root/etc/apt/apt.conf.d/proxy"
+	in_system apt-get update -q
 	# shellcheck disable=SC2016
 	in_system sh -ec 'cd /opt/tree && export PATH=/opt/bin:$PATH && . ./by-hand'
 	installed=$(in_system modinfo -k "$release" -F filename wireguard)
-	same "$installed" "/lib/modules/$release/updates/wireguard.ko"
+	# Compressed, if modules of that kernel are.
+	same "${installed%.xz}" "/lib/modules/$release/updates/wireguard.ko"
 	in_system modinfo -k "$release" -F vermagic wireguard | grep "^$release "
 	in_system modinfo -k "$release" -F description wireguard | grep Rust
 	umount "$root" 2>/dev/null || true
@@ -261,19 +267,24 @@ wait_peer() {
 	! kill -0 "$peer_pid" 2>/dev/null
 }
 
-packages() {
-	local p f
+# The packages, and a Debian to be set up in $root.
+system() {
 	release=$("$WG_QEMU/kernel.sh" release)
-	limit=${VM_TIMEOUT:-4800}
 	echo "# packages, Linux $release"
 	check "make deb: both packages, and the next version" build_packages
 	[[ -n $held ]] || return 0
-	check "lintian finds no error" lint
-	version=$(dpkg-deb -f "$work"/deb/*-dkms_*.deb Version)
 	layered "$("$WG_QEMU/debian.sh" system "$work"/deb/*-dkms_*.deb)" system
 	root=$work/system/merged
-
+}
+readme() {
 	check "README: building by hand, its lines as they are" by_hand
+}
+
+packages() {
+	local p f
+	limit=${VM_TIMEOUT:-4800}
+	check "lintian finds no error" lint
+	version=$(dpkg-deb -f "$work"/deb/*-dkms_*.deb Version)
 	check "apt install: DKMS makes the metadata and the module" install_package
 	[[ -n $held ]] || return 0
 	check "built and installed for $release alone" built_for_ours_alone
@@ -332,13 +343,24 @@ in_tree() {
 
 echo "TAP version 13"
 case ${1:-all} in
-packages) packages ;;
+packages)
+	system
+	[[ -z $held ]] || packages
+	;;
+by-hand)
+	system
+	[[ -z $held ]] || readme
+	;;
 in-tree) in_tree ;;
 all)
 	in_tree
-	packages
+	system
+	if [[ -n $held ]]; then
+		readme
+		packages
+	fi
 	;;
-*) die "test-deb.sh packages|in-tree|all" ;;
+*) die "test-deb.sh packages|in-tree|by-hand|all" ;;
 esac
 echo "$passed passed, $failed failed"
 ((failed == 0))
