@@ -30,7 +30,11 @@ busy() {
 	tunnel 1420 "$1"
 	one_cpu_below
 	pings A "$2"
-	flows "$2"
+	# In one of 64 runs both flows count as one.
+	for _ in {1..3}; do
+		flows "$2"
+		((bulk >= 0 && slow >= 0 && $(counter B rx_passed) == 0)) || break
+	done
 	at_least "$bulk" 100 "datagrams of the busy flow, in order"
 	at_least "$slow" 50 "datagrams of the slow flow, in order"
 	at_least "$(counter B rx_spread)" 50 "trains and datagrams left to a worker"
@@ -43,7 +47,7 @@ test_case "V6 X7 beside a busy flow: each flow in order, a small one passes, IPv
 
 # All workers on a CPU that somebody else keeps busy: the queue gets long, and CoDel has to act.
 t_delay() {
-	local bulk slow
+	local bulk slow all_bulk=0 all_slow=0
 	masks=/sys/devices/virtual/workqueue/cpumask
 	ours || skip "the C driver has a queue for all"
 	(($(nproc) > 1)) || skip "one CPU"
@@ -57,10 +61,13 @@ t_delay() {
 	# How far behind a worker falls is the scheduler's choice.
 	for _ in {1..5}; do
 		flows 10.77.0.2 --hog
-		((bulk >= 0 && $(counter B rx_drop_delay) == 0)) || break
+		at_least "$bulk" 0 "datagrams of the busy flow, in order"
+		at_least "$slow" 0 "datagrams of the slow flow, in order"
+		all_bulk=$((all_bulk + bulk)) all_slow=$((all_slow + slow))
+		(($(counter B rx_drop_delay) == 0)) || break
 	done
-	at_least "$bulk" 30 "datagrams of the busy flow, in order"
-	at_least "$slow" 5 "datagrams of the slow flow, in order"
+	at_least "$all_bulk" 30 "datagrams of the busy flow"
+	at_least "$all_slow" 5 "datagrams of the slow flow"
 	pings A 10.77.0.2
 	(($(counter B rx_drop_delay) > 0)) || skip "the worker was never late enough"
 }
