@@ -116,6 +116,7 @@ if [[ -n $(selected cores) ]]; then
 	done
 fi
 
+[[ -z ${QUICK:-} ]] || say "QUICK: a tenth of the peers and prefixes that the table names"
 rc=0
 python3 "$bench/report.py" --release "$release" --json "$WG_TREE/build/bench.json" \
 	${ROWS:+--partial} --rows "$rows" "$out"/*.out || rc=$?

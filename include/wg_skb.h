@@ -77,6 +77,7 @@ struct wg_gso_info {
 };
 
 bool wg_skb_gso_info(struct sk_buff *skb, struct net_device *dev, struct wg_gso_info *info);
+void wg_skb_fit_train(const struct sk_buff *skb, u32 text_len);
 int wg_skb_seal_gso(struct sk_buff *skb, struct net_device *dev, const u8 *header, u32 full_text,
 		    u32 last_text, u64 nonce, const u8 *key, struct sk_buff **head);
 u32 wg_skb_messages(const struct sk_buff *skb);

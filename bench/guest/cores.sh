@@ -10,8 +10,8 @@ set -u -o pipefail
 . "$(dirname "$0")/lib.sh"
 
 cpus=$1
-turns=${TURNS:-3}
-seconds=${CORES_SECONDS:-4}
+turns=${TURNS:-5}
+seconds=${CORES_SECONDS:-3}
 [[ -z ${QUICK:-} ]] || turns=2 seconds=2
 underlay
 for i in {0..7}; do background iperf3 -s -p $((5201 + i)); done

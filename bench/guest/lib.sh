@@ -96,12 +96,16 @@ device() {
 	mkdir -p /var/run/wireguard
 	WG_I_PREFER_BUGGY_USERSPACE_TO_POLISHED_KMOD=1 exec_in "$1" wireguard-go -f "$dev" >/dev/null 2>&1 &
 	children+=($!)
-	until [[ -S /var/run/wireguard/$dev.sock ]]; do sleep 0.1; done
+	local tries=300
+	until [[ -S /var/run/wireguard/$dev.sock ]]; do
+		((tries-- > 0)) || { say "wireguard-go does not start"; return 1; }
+		sleep 0.1
+	done
 }
 
 # end NS HOST PORT KEY PEER PEER_HOST PEER_PORT: one end of the tunnel.
 end() {
-	device "$1"
+	device "$1" || return
 	on "$1" wg set "$dev" private-key <(echo "$4") listen-port "$3" \
 		peer "$5" endpoint "192.0.2.$6:$7" allowed-ips "10.77.0.$6/32"
 	ip -n "$1" addr add "10.77.0.$2/24" dev "$dev"

@@ -96,6 +96,7 @@ pub(crate) fn xmit(device: &Device, mut skb: SkBuff) -> Result {
         // Stays whole until it is encrypted.
         Some(gso) => {
             device.count(Stat::TxGso);
+            skb.fit_train(padded_len(gso.full, usize::try_from(mtu).unwrap_or(0)));
             note(&mut skb, mtu, ds, gso.segments);
             transmit(peer, skb.into(), usize::from(gso.segments), None);
             return Ok(());

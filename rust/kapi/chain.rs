@@ -76,7 +76,7 @@ impl SkbChain {
 
     /// Gives the list away; null if empty.
     pub(crate) fn into_list(self) -> *mut bindings::sk_buff {
-        ManuallyDrop::new(self).head
+        self.into_ends().0
     }
 
     /// Gives the list away: its first and last packet, both null if empty.

@@ -65,6 +65,27 @@ bool wg_skb_gso_info(struct sk_buff *skb, struct net_device *dev, struct wg_gso_
 	return true;
 }
 
+/*
+ * TCP makes packets of up to 64 KiB, which with what is added to their segments
+ * become a full train and a stump, or two of half the size. Have the socket make
+ * just one full train of the next ones. For packets of more trains than two the
+ * rest does not matter, and what comes from elsewhere is taken as it is.
+ */
+void wg_skb_fit_train(const struct sk_buff *skb, u32 text_len)
+{
+	const u32 most = wg_outer_most(WG_MESSAGE_HEADER + text_len + WG_AEAD_TAG);
+	struct sock *sk = skb->sk;
+	u32 possible;
+
+	if (!skb_is_gso(skb) || !most || skb_shinfo(skb)->gso_segs <= most || !sk ||
+	    !sk_fullsock(sk) || !sk_is_tcp(sk))
+		return;
+	possible = READ_ONCE(sk->sk_gso_max_size) / skb_shinfo(skb)->gso_size;
+	/* As sk_setup_caps() does; it sets anew what another route allows. */
+	if (possible < 2 * most && READ_ONCE(sk->sk_gso_max_segs) > most)
+		WRITE_ONCE(sk->sk_gso_max_segs, most);
+}
+
 /* Completes the checksums of a segment, the payload of which has this sum. */
 static void wg_gso_checksum(u8 *text, u32 len, u32 offset, bool tcp, __wsum sum)
 {

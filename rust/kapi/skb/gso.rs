@@ -46,6 +46,19 @@ impl SkBuff {
         })
     }
 
+    /// Has the TCP socket that a GSO packet comes from, if any, make its next ones so that they fit
+    /// one outgoing packet, where they would need a second one for what little is left. `text` are
+    /// the bytes of a segment with padding.
+    ///
+    /// Softirqs off. C: `sk->sk_gso_max_segs`.
+    pub fn fit_train(&self, text: usize) {
+        let Ok(text) = u32::try_from(text) else {
+            return;
+        };
+        // SAFETY: The packet is valid and ours, and GSO or not; it keeps its socket alive.
+        unsafe { bindings::wg_skb_fit_train(self.as_ptr(), text) }
+    }
+
     /// Turns a GSO packet into messages as [`Self::seal`] would make them of its segments, but
     /// without a packet for each: they come as UDP GSO packets of many messages, all of one size
     /// but the last of each packet, and are ready for [`udp::send`](crate::udp::send).

@@ -89,4 +89,22 @@ t_all_refused() {
 }
 test_case "S6 trains are not blamed for a filter that drops everything" t_all_refused 240
 
+# whole OUTER: over this version of IP.
+whole() {
+	local gso trains
+	ours || skip "no trains"
+	tunnel 1420 "$1"
+	pings A 10.77.0.2
+	transfer A B 10.77.0.2 --bytes 33554432 --one-way
+	gso=$(counter A tx_gso) trains=$(counter A tx_trains)
+	diag "GSO packets: $gso, trains: $trains"
+	at_least "$gso" 200 "GSO packets from TCP"
+	# The first ones may be larger.
+	at_least "$((gso * 21 / 20 + 8))" "$trains" "trains at most, and there are more:"
+}
+t_whole_4() { whole 4; }
+t_whole_6() { whole 6; }
+test_case "S6 TCP makes packets that are one train each, IPv4 outside" t_whole_4 240
+test_case "S6 TCP makes packets that are one train each, IPv6 outside" t_whole_6 240
+
 run_tests

@@ -2,9 +2,10 @@
 # SPDX-License-Identifier: GPL-2.0
 """Moves random bytes both ways between two network namespaces and compares SHA-256.
 
-    xfer.py --from NS --to NS --dst ADDRESS [--back ADDRESS] [--bytes N] [--udp COUNT --size N]
+    xfer.py --from NS --to NS --dst ADDRESS [--back ADDRESS] [--bytes N] [--one-way]
+            [--udp COUNT --size N]
 
-One TCP connection, N bytes each way at once, digests compared. With --udp then
+One TCP connection, N bytes each way at once or one way, digests compared. With --udp then
 COUNT datagrams each way; every one that arrives must be one that was sent, in
 order and unchanged, and at least --percent of them must arrive. With --back all
 this once more, from the other namespace to an address of the first one.
@@ -51,7 +52,8 @@ def tcp(args):
     near.connect((args.dst, args.port))
     far, _ = listener.accept()
     far.settimeout(LIMIT)
-    data = [os.urandom(args.bytes), os.urandom(args.bytes)]
+    back = 0 if args.one_way else args.bytes
+    data = [os.urandom(args.bytes), os.urandom(back)]
     got = [[], []]
     threads = [
         threading.Thread(target=push, args=(near, data[0]), daemon=True),
@@ -66,11 +68,11 @@ def tcp(args):
         thread.join(LIMIT)
     took = time.monotonic() - began
     for i, way in enumerate(("forth", "back")):
-        want = (args.bytes, hashlib.sha256(data[i]).hexdigest())
+        want = (len(data[i]), hashlib.sha256(data[i]).hexdigest())
         if not got[i] or got[i][0] != want:
             print(f"# {way}: sent {want}, received {got[i]}")
             return 1
-    print(f"# tcp {args.dst}: {args.bytes} bytes each way, SHA-256 equal, {took:.2f} s")
+    print(f"# tcp {args.dst}: {args.bytes} bytes, {back} back, SHA-256 equal, {took:.2f} s")
     return 0
 
 
@@ -124,6 +126,7 @@ def main():
     parser.add_argument("--to", dest="to_ns")
     parser.add_argument("--dst", required=True)
     parser.add_argument("--back")
+    parser.add_argument("--one-way", action="store_true")
     parser.add_argument("--port", type=int, default=4711)
     parser.add_argument("--bytes", type=int, default=1 << 20)
     parser.add_argument("--udp", type=int, default=0)
