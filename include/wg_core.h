@@ -29,6 +29,7 @@ void wg_warn_once(const char *what);
 u64 wg_boottime_coarse_ns(void);
 u64 wg_local_ns(void);
 u32 wg_cpus_online(void);
+u32 wg_cpu_current(void);
 u32 wg_xmit_level(void);
 void wg_realtime(s64 *seconds, u32 *nanoseconds);
 u32 wg_random_below(u32 ceiling);

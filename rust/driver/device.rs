@@ -81,7 +81,7 @@ pub(crate) struct Device {
     pub(crate) handshakes: Handshakes,
     /// Where handshake work runs: it sleeps and takes its time, and must not delay data.
     pub(crate) kex: work::Queue,
-    /// Where transmission goes on that has used up its turn in softirq.
+    /// Where transmission goes on, on the CPU where it was.
     pub(crate) crypt: work::Queue,
     /// Where the data of busy peers is decrypted: on CPUs that have nothing better to do.
     pub(crate) spread: work::Queue,

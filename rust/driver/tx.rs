@@ -26,7 +26,6 @@ use wg_kapi::{
     work::WorkHandler, //
 };
 use wg_proto::{
-    time::Instant,
     timers::Event,
     wire::{padded_len, Counter, DataHeader}, //
 };
@@ -44,7 +43,7 @@ mod queue;
 mod trains;
 
 pub(crate) use queue::TxQueue;
-use queue::{messages_of, note, Duty};
+use queue::{messages_of, note, Duty, Haste};
 pub(crate) use trains::Trains;
 
 /// Room ahead of a message of our own making: its header, UDP, IP and the lower layers.
@@ -98,7 +97,7 @@ pub(crate) fn xmit(device: &Device, mut skb: SkBuff) -> Result {
             device.count(Stat::TxGso);
             skb.fit_train(padded_len(gso.full, usize::try_from(mtu).unwrap_or(0)));
             note(&mut skb, mtu, ds, gso.segments);
-            transmit(peer, skb.into(), usize::from(gso.segments), None);
+            transmit(peer, skb.into(), usize::from(gso.segments), Haste::Now);
             return Ok(());
         }
         None => skb.segment(&device.netdev),
@@ -110,8 +109,12 @@ pub(crate) fn xmit(device: &Device, mut skb: SkBuff) -> Result {
             if messages > 1 {
                 device.count(Stat::TxGsoSegmented);
             }
-            let now = trains.then(crypto::now);
-            transmit(peer, chain, messages, now);
+            let haste = if trains {
+                Haste::MayWait
+            } else {
+                Haste::InOrder
+            };
+            transmit(peer, chain, messages, haste);
             Ok(())
         }
         Err((error, mut skb)) => {
@@ -127,15 +130,11 @@ fn refuse(device: &Device, skb: SkBuff, why: Stat, error: Error) -> Error {
     error
 }
 
-/// Adds packets to the queue of `peer` and works on it unless somebody does. With a `now` they may
-/// wait for more of them, so that all can leave together. Any context but hard interrupts.
-fn transmit(
-    peer: SharedRef<'_, Peer>,
-    mut packets: SkbChain,
-    messages: usize,
-    now: Option<Instant>,
-) {
-    let (duty, dropped) = peer.tx.lock().add(&mut packets, messages, now);
+/// Adds packets to the queue of `peer` and works on it unless somebody does. Any context but hard
+/// interrupts.
+fn transmit(peer: SharedRef<'_, Peer>, mut packets: SkbChain, messages: usize, haste: Haste) {
+    let now = crypto::now();
+    let (duty, dropped) = peer.tx.lock().add(&mut packets, messages, now, haste);
     if let Some((dropped, messages)) = dropped {
         let device = peer.device();
         device.netdev.tx_dropped(messages);
@@ -143,9 +142,9 @@ fn transmit(
     }
     match duty {
         Duty::Nothing => {}
-        Duty::Await => {
+        Duty::Await(cpu) => {
             peer.count(Stat::TxAwaited);
-            await_worker(peer);
+            await_worker(peer, cpu);
         }
         Duty::Drive => with_bh_disabled(|| {
             if netdev::xmit_level() <= MAX_LEVEL {
@@ -153,19 +152,24 @@ fn transmit(
             }
             peer.tx.lock().hand_over();
             peer.count(Stat::TxNested);
-            await_worker(peer);
+            await_worker(peer, None);
         }),
     }
 }
 
-/// Has a worker go on with the queue of `peer`, which says that one is awaited.
-fn await_worker(peer: SharedRef<'_, Peer>) {
-    match peer.get() {
-        Some(owner) => {
-            peer.transmit.queue(&peer.device().crypt, owner);
+/// Has a worker go on with the queue of `peer`, which says that one is awaited; on this CPU unless
+/// another one is named.
+fn await_worker(peer: SharedRef<'_, Peer>, cpu: Option<u32>) {
+    let queue = &peer.device().crypt;
+    match (peer.get(), cpu) {
+        (Some(owner), Some(cpu)) => {
+            peer.transmit.queue_on(cpu, queue, owner);
+        }
+        (Some(owner), None) => {
+            peer.transmit.queue(queue, owner);
         }
         // The peer is going away and its queue with it.
-        None => {
+        (None, _) => {
             peer.tx.lock().leave();
             peer.purge_staged(Stat::TxPurged);
         }
@@ -175,7 +179,7 @@ fn await_worker(peer: SharedRef<'_, Peer>) {
 /// Sends what waits for a session, now that there may be one.
 pub(crate) fn flush(peer: SharedRef<'_, Peer>) {
     peer.tx.lock().look_again();
-    transmit(peer, SkbChain::new(), 0, None);
+    transmit(peer, SkbChain::new(), 0, Haste::Now);
 }
 
 /// Sends a keepalive, unless there are packets waiting that serve as well (contract D5).
@@ -199,7 +203,7 @@ pub(crate) fn send_keepalive(peer: SharedRef<'_, Peer>) {
     }
     let messages = chain.len();
     peer.tx.lock().look_again();
-    transmit(peer, chain, messages, None);
+    transmit(peer, chain, messages, Haste::Now);
 }
 
 /// Works on the queue of `peer` as its driver.
@@ -240,7 +244,7 @@ fn drive(peer: SharedRef<'_, Peer>) {
     }
     peer.tx.lock().hand_over();
     peer.count(Stat::TxQueued);
-    await_worker(peer);
+    await_worker(peer, None);
 }
 
 impl Peer {

@@ -9,6 +9,7 @@ use core::{
 
 use wg_kapi::{
     chain::SkbChain,
+    cpu,
     skb::{Cb, SkBuff}, //
 };
 use wg_proto::{
@@ -38,6 +39,12 @@ const VAIN: u8 = 4;
 /// How long that is.
 const NO_WAITING: Duration = Duration::from_millis(50);
 
+/// How long a peer stays bound to a CPU: what has left on it should be through its backlog by then.
+const LINGER: Duration = Duration::from_millis(20);
+
+/// Messages that are not left to the worker on another CPU: that one has no time.
+const OVERDUE: usize = 1024;
+
 /// Who works on a queue.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
@@ -49,13 +56,24 @@ enum State {
     Driven,
 }
 
+/// When packets have to leave that are added to a queue.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Haste {
+    /// At once, on this CPU: those that are large enough for that to pay, and the tunnel's own.
+    Now,
+    /// At once, but not before others of their flow, which other CPUs may have sent.
+    InOrder,
+    /// As above, or with more of them if the peer is busy.
+    MayWait,
+}
+
 /// What somebody who added to a queue has to do then.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Duty {
     /// Nothing: somebody is at work.
     Nothing,
-    /// Queue the worker.
-    Await,
+    /// Queue the worker, on this CPU or any.
+    Await(Option<u32>),
     /// Be the driver.
     Drive,
 }
@@ -66,9 +84,19 @@ pub(crate) struct TxQueue {
     /// How many messages they will be.
     messages: usize,
     state: State,
+    /// The CPU of the driver, or of the worker that is awaited.
+    cpu: u32,
     /// Something changed (a new session) that the driver may not have seen.
     again: bool,
     load: Load,
+    bound: Option<Bound>,
+}
+
+/// The CPU that small packets leave on, and until when. What leaves on another one could overtake what
+/// left before: each has a backlog and transmission queues of its own.
+struct Bound {
+    cpu: u32,
+    until: Instant,
 }
 
 impl TxQueue {
@@ -78,8 +106,10 @@ impl TxQueue {
             packets: SkbChain::new(),
             messages: 0,
             state: State::Idle,
+            cpu: 0,
             again: false,
             load: Load::new(),
+            bound: None,
         }
     }
 
@@ -89,12 +119,13 @@ impl TxQueue {
     }
 
     /// Adds packets that will be `messages` messages; returns what the caller has to do, and which
-    /// older ones it has to drop, as how many messages. `now`: they may wait for more if the peer is busy.
+    /// older ones it has to drop, as how many messages.
     pub(super) fn add(
         &mut self,
         packets: &mut SkbChain,
         messages: usize,
-        now: Option<Instant>,
+        now: Instant,
+        haste: Haste,
     ) -> (Duty, Option<(SkbChain, usize)>) {
         let limit = if self.state == State::Idle {
             MAX_STAGED_PACKETS
@@ -103,23 +134,57 @@ impl TxQueue {
         };
         let dropped = (self.messages > limit).then(|| self.trim(limit));
         self.append(packets, messages);
-        let patient = now.is_some_and(|now| self.load.note(messages, now));
+        let here = cpu::current();
+        let patient = haste == Haste::MayWait && self.load.note(messages, now);
+        let bound = if haste == Haste::Now {
+            None
+        } else {
+            self.bound_to(now, patient, here)
+        };
+        let elsewhere = bound.is_some_and(|cpu| cpu != here);
+        let limit = if elsewhere { OVERDUE } else { ENOUGH };
+        let waits = (elsewhere || patient) && self.messages < limit;
         let duty = match self.state {
             State::Driven => Duty::Nothing,
-            State::Idle if patient && self.messages < ENOUGH => {
+            State::Awaited if waits => Duty::Nothing,
+            State::Idle if waits => {
                 self.state = State::Awaited;
-                Duty::Await
+                self.cpu = bound.unwrap_or(here);
+                Duty::Await(bound)
             }
-            State::Awaited if patient && self.messages < ENOUGH => Duty::Nothing,
             State::Idle | State::Awaited => {
                 if self.state == State::Awaited {
                     self.load.enough();
                 }
                 self.state = State::Driven;
+                self.cpu = here;
                 Duty::Drive
             }
         };
         (duty, dropped)
+    }
+
+    /// The CPU that the peer is bound to, if to any. It becomes bound when another CPU sends what is
+    /// added here, or is about to, and stays so while that happens or the peer is busy.
+    fn bound_to(&mut self, now: Instant, busy: bool, here: u32) -> Option<u32> {
+        if self.state != State::Idle && self.cpu != here {
+            self.bind(self.cpu, now);
+        }
+        let bound = self.bound.as_mut()?;
+        if busy {
+            bound.until = now.saturating_add(LINGER);
+        } else if now >= bound.until {
+            self.bound = None;
+            return None;
+        }
+        Some(bound.cpu)
+    }
+
+    fn bind(&mut self, cpu: u32, now: Instant) {
+        self.bound = Some(Bound {
+            cpu,
+            until: now.saturating_add(LINGER),
+        });
     }
 
     /// The driver is to look once more even if nothing was added.
@@ -134,6 +199,10 @@ impl TxQueue {
         }
         self.state = State::Driven;
         self.load.waited(self.packets.len(), now);
+        self.cpu = cpu::current();
+        if self.load.pays(now) {
+            self.bind(self.cpu, now);
+        }
         true
     }
 
@@ -245,6 +314,11 @@ impl Load {
             self.tick = now;
         }
         self.current = self.current.saturating_add(messages);
+        self.pays(now)
+    }
+
+    /// Whether it pays to wait for more.
+    fn pays(&self, now: Instant) -> bool {
         (self.current >= BUSY || self.before >= BUSY) && now >= self.no_waiting_until
     }
 

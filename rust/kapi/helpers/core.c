@@ -89,6 +89,11 @@ u32 wg_cpus_online(void)
 	return num_online_cpus();
 }
 
+u32 wg_cpu_current(void)
+{
+	return raw_smp_processor_id();
+}
+
 u32 wg_xmit_level(void)
 {
 	return dev_recursion_level();

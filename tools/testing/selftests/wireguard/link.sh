@@ -229,14 +229,19 @@ t_protocol() {
 }
 test_case "X1 R3 protocol must agree with the packet: EPROTONOSUPPORT" t_protocol
 
+# quiet: until the keepalive of 10 s after the last answer has gone; nothing is sent after it for minutes.
+quiet() { sleep 11; }
+
 t_counters() {
-	local sent packets=11
+	local sent packets
 	tunnel
 	on A ping -q -c 10 -f -W 5 10.77.0.2 > /dev/null
+	quiet
 	sent=$(peer_field A wg0 "$B_PUB" 7)
 	# The first ping confirms the session, or a keepalive does where another CPU
-	# was quicker with the ping (S5).
-	if [[ $sent == 1460 ]]; then packets=12; else equal "$sent" 1428 "A transmitted"; fi
+	# was quicker with the ping (S5). One more keepalive at the end.
+	packets=$((12 + (sent - 1460) / 32))
+	[[ $sent == 1460 || $sent == 1492 ]] || equal "$sent" 1460 "A transmitted"
 	equal "$(peer_field A wg0 "$B_PUB" 6)" 1372 "A received"
 	equal "$(peer_field B wg0 "$A_PUB" 6)" "$sent" "B received"
 	equal "$(peer_field B wg0 "$A_PUB" 7)" 1372 "B transmitted"
@@ -255,6 +260,7 @@ t_counters_bulk() {
 	local side key
 	tunnel
 	transfer A B 10.77.0.2 --bytes 524288 --udp 50
+	quiet
 	for side in A B; do
 		key=$B_PUB
 		[[ $side == A ]] || key=$A_PUB

@@ -2,16 +2,18 @@
 # SPDX-License-Identifier: GPL-2.0
 """One UDP flow as fast as one CPU can send it, in order; a slow second one beside it.
 
-    order.py --from NS --to NS --dst ADDRESS [--seconds S] [--hog]
+    order.py --from NS --to NS --dst ADDRESS [--seconds S] [--hog] [--bursts]
 
 The first flow alternates between large sends that the kernel cuts into datagrams
 (UDP_SEGMENT) and small datagrams, all numbered. The second sends a small datagram
 each 10 ms. Datagrams may be lost; none may come after one of its own flow that was
-sent later. With --hog somebody keeps the last CPU busy. Prints "order BULK SLOW": how many came of either.
+sent later. With --hog somebody keeps the last CPU busy. With --bursts
+the first flow is of small datagrams only, some dozens and a short pause in turn. Prints "order BULK SLOW": how many came of either.
 """
 
 import argparse
 import os
+import random
 import select
 import socket
 import struct
@@ -47,6 +49,19 @@ def send_all(near, stop):
                 pass
 
 
+def send_bursts(near, stop):
+    """Bursts of numbered small datagrams, none so long that the receiver has no room for it."""
+    number = 0
+    while not stop.is_set():
+        for _ in range(random.randrange(33, 400)):
+            try:
+                near.send(NUMBER.pack(number) + b"small")
+            except OSError:
+                select.select([], [near], [], 0.1)
+            number += 1
+        time.sleep(random.uniform(0.001, 0.01))
+
+
 def receive(far, name, ends, counts):
     """Takes what comes until `ends`; the numbers must rise."""
     last = -1
@@ -79,6 +94,7 @@ def main():
     parser.add_argument("--dst", required=True)
     parser.add_argument("--seconds", type=float, default=4)
     parser.add_argument("--hog", action="store_true")
+    parser.add_argument("--bursts", action="store_true")
     args = parser.parse_args()
     bulk, slow = pair(args, 4711), pair(args, 4712)
     bulk[0].setblocking(False)
@@ -93,7 +109,7 @@ def main():
         # Who moves to another CPU may overtake himself on a veth pair, without a tunnel as well.
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
         threading.Timer(args.seconds, stop.set).start()
-        send_all(bulk[0], stop)
+        (send_bursts if args.bursts else send_all)(bulk[0], stop)
         os._exit(0)
     last = {max(os.sched_getaffinity(0))}
     others = os.sched_getaffinity(0) - last

@@ -45,6 +45,20 @@ t_order6() { busy 6 fd77::2; }
 test_case "V6 X7 beside a busy flow: each flow in order, a small one passes, IPv4" t_order4 240
 test_case "V6 X7 beside a busy flow: each flow in order, a small one passes, IPv6" t_order6 240
 
+# Packets that wait for more of them are sent by a worker, others by whoever brings them.
+t_bursts() {
+	local bulk slow
+	(($(nproc) > 1)) || skip "one CPU"
+	tunnel
+	pings A 10.77.0.2
+	flows 10.77.0.2 --bursts
+	at_least "$bulk" 1000 "datagrams of the flow in bursts, in order"
+	at_least "$slow" 50 "datagrams of the slow flow, in order"
+	ours || return 0
+	at_least "$(counter A tx_awaited)" 10 "times that packets waited for a worker"
+}
+test_case "D6 bursts of small datagrams arrive in order, whoever sends them" t_bursts 120
+
 # All workers on a CPU that somebody else keeps busy: the queue gets long, and CoDel has to act.
 t_delay() {
 	local bulk slow all_bulk=0 all_slow=0
