@@ -42,6 +42,10 @@ const NO_WAITING: Duration = Duration::from_millis(50);
 /// How long a peer stays bound to a CPU: what has left on it should be through its backlog by then.
 const LINGER: Duration = Duration::from_millis(20);
 
+/// Plain packets in one tick of the clock from which on two of one flow may follow each other so closely
+/// that one can overtake the other.
+const OFTEN: usize = 4;
+
 /// Messages that are not left to the worker on another CPU: that one has no time.
 const OVERDUE: usize = 1024;
 
@@ -135,12 +139,13 @@ impl TxQueue {
         let dropped = (self.messages > limit).then(|| self.trim(limit));
         self.append(packets, messages);
         let here = cpu::current();
-        let patient = haste == Haste::MayWait && self.load.note(messages, now);
-        let bound = if haste == Haste::Now {
-            None
-        } else {
-            self.bound_to(now, patient, here)
-        };
+        let mut patient = false;
+        let mut bound = None;
+        if haste != Haste::Now {
+            self.load.note(messages, now);
+            patient = haste == Haste::MayWait && self.load.pays(now);
+            bound = self.bound_to(now, patient, here);
+        }
         let elsewhere = bound.is_some_and(|cpu| cpu != here);
         let limit = if elsewhere { OVERDUE } else { ENOUGH };
         let waits = (elsewhere || patient) && self.messages < limit;
@@ -164,10 +169,10 @@ impl TxQueue {
         (duty, dropped)
     }
 
-    /// The CPU that the peer is bound to, if to any. It becomes bound when another CPU sends what is
-    /// added here, or is about to, and stays so while that happens or the peer is busy.
+    /// The CPU that the peer is bound to, if to any. It becomes bound when packets come often and another
+    /// CPU sends what is added here, or is about to, and stays so while that happens or the peer is busy.
     fn bound_to(&mut self, now: Instant, busy: bool, here: u32) -> Option<u32> {
-        if self.state != State::Idle && self.cpu != here {
+        if self.state != State::Idle && self.cpu != here && self.load.is_often() {
             self.bind(self.cpu, now);
         }
         let bound = self.bound.as_mut()?;
@@ -302,8 +307,8 @@ impl Load {
         }
     }
 
-    /// Counts messages; true if some more are likely to come soon.
-    fn note(&mut self, messages: usize, now: Instant) -> bool {
+    /// Counts messages.
+    fn note(&mut self, messages: usize, now: Instant) {
         if now != self.tick {
             self.before = if now.is_past(self.tick, RECENT) {
                 0
@@ -314,10 +319,14 @@ impl Load {
             self.tick = now;
         }
         self.current = self.current.saturating_add(messages);
-        self.pays(now)
     }
 
-    /// Whether it pays to wait for more.
+    /// Whether packets come often.
+    fn is_often(&self) -> bool {
+        self.current >= OFTEN || self.before >= OFTEN
+    }
+
+    /// Whether it pays to wait for more, as some are likely to come soon.
     fn pays(&self, now: Instant) -> bool {
         (self.current >= BUSY || self.before >= BUSY) && now >= self.no_waiting_until
     }
