@@ -253,8 +253,11 @@ t_overflow() {
 	dropped=$(link_stat A wg0 tx_dropped)
 	diag "$sent packets: $packets sent, $dropped dropped"
 	if ours; then
+		# B has answered a ping, so where all this takes long there is a keepalive.
+		packets=$((packets - $(on A ethtool -S wg0 | sed -n 's/.*tx_keepalive: //p')))
 		equal "$((packets + dropped))" "$sent" "each is sent or counted as dropped"
-		at_least "$dropped" 1 dropped
+		# A debug kernel takes longer to make packets than to send them.
+		((TEST_SLOWNESS > 1)) || at_least "$dropped" 1 dropped
 		equal "$(on A ethtool -S wg0 | sed -n 's/.*tx_drop_staged: //p')" "$dropped" "ethtool's count"
 		# In order: nothing fell out of B's window.
 		equal "$(on B ethtool -S wg0 | sed -n 's/.*rx_drop_replay: //p')" 0 "replays at B"
