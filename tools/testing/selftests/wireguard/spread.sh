@@ -52,7 +52,12 @@ t_bursts() {
 	((TEST_SLOWNESS == 1)) || skip "no four packets in a tick of the clock on a kernel as slow as this"
 	tunnel
 	pings A 10.77.0.2
-	flows 10.77.0.2 --bursts
+	# A host that takes a CPU away for a tenth of a second can bring disorder. Without the driver's care
+	# there is some in every round.
+	for _ in {1..3}; do
+		flows 10.77.0.2 --bursts
+		((bulk < 0 || slow < 0)) || break
+	done
 	at_least "$bulk" 1000 "datagrams of the flow in bursts, in order"
 	at_least "$slow" 50 "datagrams of the slow flow, in order"
 	ours || return 0
