@@ -76,7 +76,7 @@ pub(super) enum Haste {
 pub(super) enum Duty {
     /// Nothing: somebody is at work.
     Nothing,
-    /// Queue the worker, on this CPU or any.
+    /// Queue the worker, on the CPU that is named or else on this one.
     Await(Option<u32>),
     /// Be the driver.
     Drive,
