@@ -40,7 +40,7 @@ const VAIN: u8 = 4;
 const NO_WAITING: Duration = Duration::from_millis(50);
 
 /// How long a peer stays bound to a CPU: what has left on it should be through its backlog by then.
-const LINGER: Duration = Duration::from_millis(100);
+const LINGER: Duration = Duration::from_millis(20);
 
 /// Plain packets in one tick of the clock from which on two of one flow may follow each other so closely
 /// that one can overtake the other.
