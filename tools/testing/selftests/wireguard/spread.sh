@@ -52,7 +52,7 @@ t_bursts() {
 	((TEST_SLOWNESS == 1)) || skip "no four packets in a tick of the clock on a kernel as slow as this"
 	tunnel
 	pings A 10.77.0.2
-	# A host that takes a CPU away for a tenth of a second can bring disorder. Without the driver's care
+	# A host that takes a CPU away for longer than 20 ms can bring disorder. Without the driver's care
 	# there is some in every round.
 	for _ in {1..3}; do
 		flows 10.77.0.2 --bursts
