@@ -65,6 +65,7 @@ void wg_netdev_rx_length_error(struct net_device *dev);
 void wg_netdev_rx_stats(struct net_device *dev, u64 packets, u64 bytes);
 void wg_netdev_tx_stats(struct net_device *dev, u64 packets, u64 bytes);
 void wg_netdev_gro_receive(struct net_device *dev, struct sk_buff *head);
+bool wg_netdev_gro_settle(struct net_device *dev, u32 limit);
 void wg_netdev_deliver(struct net_device *dev, struct sk_buff *head);
 
 void wg_rtnl_lock(void);

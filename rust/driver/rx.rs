@@ -55,13 +55,18 @@ pub(crate) fn receive(device: ArcBorrow<'_, Device>, mut chain: SkbChain) {
         let guard = rcu::read_lock();
         let mut here = SkbChain::new();
         for skb in chain {
-            spread::divert(&device, skb, &guard, &mut here);
+            spread::divert(device, skb, &guard, &mut here);
         }
         chain = here;
     }
     if !chain.is_empty() {
-        Reception::of(device, chain.into_iter().map(|skb| (skb, 0)), false);
+        receive_here(device, chain);
     }
+}
+
+/// Decrypts datagrams on this CPU. Softirq.
+fn receive_here(device: ArcBorrow<'_, Device>, chain: SkbChain) {
+    Reception::of(device, chain.into_iter().map(|skb| (skb, 0)), false);
 }
 
 /// What a refused message is to be counted as, and the number of its peer.

@@ -3,6 +3,8 @@
 //!
 //! C header: [`include/net/gro_cells.h`](srctree/include/net/gro_cells.h)
 
+use core::time::Duration;
+
 use crate::{
     bindings,
     chain::SkbChain,
@@ -26,7 +28,18 @@ impl NetDevice {
         unsafe { bindings::wg_netdev_gro_receive(self.as_ptr(), chain.into_list()) }
     }
 
-    /// The same, but all of the batch has gone up the stack, or been dropped, when this returns:
+    /// Waits until what other CPUs were given to deliver that way before has gone up the stack, for at
+    /// most `limit`. False if that was not enough.
+    ///
+    /// Where this device does without generic receive offload, it does not wait for what is in the
+    /// backlog of a CPU. Process context, and nothing that forbids to sleep. C: `napi_struct.state`.
+    pub fn settle(&self, limit: Duration) -> bool {
+        let limit = u32::try_from(limit.as_micros()).unwrap_or(u32::MAX);
+        // SAFETY: The device is valid, so its cells are.
+        unsafe { bindings::wg_netdev_gro_settle(self.as_ptr(), limit) }
+    }
+
+    /// The same as [`Self::gro_receive_chain`], but all of the batch has gone up the stack, or been dropped, when this returns:
     /// whatever is delivered after it, on any CPU, comes later.
     ///
     /// Process context with BH disabled: the stack runs on the caller's, and a softirq may be deep in

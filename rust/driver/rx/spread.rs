@@ -9,7 +9,15 @@
 //! nothing for a while. Only what is small and of a flow that has sent nothing large of late may
 //! pass it, with all of that flow that waits: a ping beside a download.
 
-use kernel::sync::atomic::{Atomic, Relaxed};
+use core::{
+    mem,
+    time::Duration, //
+};
+
+use kernel::sync::{
+    atomic::{Atomic, Relaxed},
+    ArcBorrow, //
+};
 use wg_kapi::{
     chain::SkbChain,
     clock,
@@ -28,6 +36,7 @@ use wg_proto::{
 
 use super::{
     flows::{flows, LONG_AGO, SMALL},
+    receive_here,
     Reception, //
 };
 use crate::{
@@ -49,6 +58,10 @@ const MAX_QUEUED_MESSAGES: u32 = 4096;
 /// that is empty: what was decrypted in the softirq may still be on its way up the stack when a
 /// worker is through with what came later.
 const LINGER: i64 = 100_000_000;
+
+/// How long a worker waits for what went another way before. A CPU that somebody else keeps busy takes
+/// some ticks of the clock for that; one that never comes to an end must not hold up the peer.
+const SETTLE: Duration = Duration::from_millis(20);
 
 /// Nanoseconds: a flow counts as a large one for once to twice as long after something large.
 const LARGE_FOR: i64 = 1_000_000_000;
@@ -75,6 +88,10 @@ pub(crate) struct RxQueue {
     /// Of the packets that wait or that the worker has in its hands: their messages and flows.
     waiting: Waiting,
     large: LargeFlows,
+    /// Flows of which something may not be up the stack yet that did not go through the queue.
+    ahead: Flows,
+    /// Something of these waits: the worker has to let what is ahead go first.
+    unsettled: bool,
     /// A worker is at work or will be.
     awaited: bool,
     /// Somebody wanted to pass in vain since the worker took something.
@@ -92,6 +109,8 @@ impl RxQueue {
                 before: Flows::NONE,
                 since: LONG_AGO,
             },
+            ahead: Flows::NONE,
+            unsettled: false,
             awaited: false,
             blocked: false,
         }
@@ -278,9 +297,14 @@ impl RxLoad {
     }
 }
 
-/// Keeps a datagram from the socket for a worker, or appends it to those to be decrypted `here`.
-/// Softirq.
-pub(super) fn divert(device: &Device, mut skb: SkBuff, guard: &rcu::Guard, here: &mut SkbChain) {
+/// Keeps a datagram from the socket for a worker, or appends it to those to be decrypted `here`; what
+/// was to be, is, before anything is left to a worker. Softirq.
+pub(super) fn divert(
+    device: ArcBorrow<'_, Device>,
+    mut skb: SkBuff,
+    guard: &rcu::Guard,
+    here: &mut SkbChain,
+) {
     let is_train = skb.train_size().is_some();
     if (!is_train && !device.diverted.is_any()) || cpu::online() == 1 {
         return here.push_back(skb);
@@ -304,8 +328,11 @@ pub(super) fn divert(device: &Device, mut skb: SkBuff, guard: &rcu::Guard, here:
     if !begin && load.queued.load(Relaxed) == 0 && now >= load.queued_until.load(Relaxed) {
         return here.push_back(skb);
     }
+    if !here.is_empty() {
+        receive_here(device, mem::replace(here, SkbChain::new()));
+    }
     let small = is_small(&skb);
-    let flows = flows(device, &mut skb, keypair, small, now);
+    let flows = flows(&device, &mut skb, keypair, small, now);
     enqueue(peer.as_shared_ref(), skb, small, flows, now, here);
 }
 
@@ -327,6 +354,7 @@ fn enqueue(
     let mut queue = peer.rx.lock();
     if small {
         if let Some(mut first) = queue.pass(flows, now) {
+            queue.ahead = queue.ahead.and(flows);
             drop(queue);
             device.count_many(Stat::RxPassed, first.len().saturating_add(1));
             here.append(&mut first);
@@ -341,6 +369,9 @@ fn enqueue(
             return here.push_back(skb);
         };
         queue.awaited = true;
+        if now >= peer.rx_load.queued_until.load(Relaxed) {
+            queue.ahead = Flows::ANY;
+        }
         peer.rx_load.queued.store(1, Relaxed);
         device.diverted.begin();
         peer.decrypt.queue(&device.spread, owner);
@@ -359,6 +390,7 @@ fn enqueue(
         Err(skb)
     } else {
         queue.waiting.add(&skb);
+        queue.unsettled |= queue.ahead.meet(flows);
         queue
             .datagrams
             .push(skb)
@@ -384,10 +416,15 @@ impl WorkHandler<Shared<Peer>> for DecryptQueued {
         loop {
             let mut batch = SkbChain::new();
             let mut delayed = SkbChain::new();
+            let unsettled;
             {
                 let mut queue = peer.rx.lock();
                 queue.waiting.remove_all(&in_hand);
                 queue.blocked = false;
+                unsettled = mem::take(&mut queue.unsettled);
+                if unsettled {
+                    queue.ahead = Flows::NONE;
+                }
                 in_hand = Waiting::new();
                 let mut bytes: usize = 0;
                 while bytes < TURN {
@@ -416,6 +453,9 @@ impl WorkHandler<Shared<Peer>> for DecryptQueued {
                 in_hand.add(&skb);
                 let messages = skb.messages();
                 device.discard_all(skb.into(), Stat::RxDelay, messages, peer.number());
+            }
+            if unsettled {
+                device.netdev.settle(SETTLE);
             }
             with_bh_disabled(|| {
                 let batch = batch.into_iter().map(|skb| {

@@ -341,6 +341,28 @@ void wg_netdev_gro_receive(struct net_device *dev, struct sk_buff *head)
 	local_bh_enable();
 }
 
+/*
+ * Waits until each CPU is seen to have nothing left of what wg_netdev_gro_receive()
+ * was given before, for at most so many microseconds. Process context.
+ */
+bool wg_netdev_gro_settle(struct net_device *dev, u32 limit)
+{
+	const ktime_t end = ktime_add_us(ktime_get(), limit);
+	const struct napi_struct *napi;
+
+	might_sleep();
+	/* Those of the cells, as long as there is the device. */
+	list_for_each_entry(napi, &dev->napi_list, dev_list) {
+		/* Pairs with the exchange in napi_complete_done(), when all has gone up. */
+		while (smp_load_acquire(&napi->state) & NAPIF_STATE_SCHED) {
+			if (ktime_after(ktime_get(), end))
+				return false;
+			usleep_range(20, 100);
+		}
+	}
+	return true;
+}
+
 /* Passes what was put together, and what could not be, up the stack. */
 static void wg_gro_flush(struct gro_node *gro)
 {

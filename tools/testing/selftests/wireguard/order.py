@@ -2,13 +2,15 @@
 # SPDX-License-Identifier: GPL-2.0
 """One UDP flow as fast as one CPU can send it, in order; a slow second one beside it.
 
-    order.py --from NS --to NS --dst ADDRESS [--seconds S] [--hog] [--bursts]
+    order.py --from NS --to NS --dst ADDRESS [--seconds S] [--hog first|last] [--bursts | --starts]
 
 The first flow alternates between large sends that the kernel cuts into datagrams
 (UDP_SEGMENT) and small datagrams, all numbered. The second sends a small datagram
 each 10 ms. Datagrams may be lost; none may come after one of its own flow that was
-sent later. With --hog somebody keeps the last CPU busy. With --bursts
-the first flow is of small datagrams only, some dozens and a short pause in turn. Prints "order BULK SLOW": how many came of either.
+sent later. With --hog somebody keeps the first or the last CPU busy. With --bursts
+the first flow is of small datagrams only, some dozens and a short pause in turn.
+With --starts it sends for some ticks of the clock, and then nothing for so long that
+it counts as new. Prints "order BULK SLOW": how many came of either.
 """
 
 import argparse
@@ -28,11 +30,15 @@ FULL = 1300
 NUMBER = struct.Struct(">I")
 
 
-def send_all(near, stop):
+def send_all(near, stop, sending=None, pause=0):
     """Numbered datagrams: thirty in one call, then three small ones, again and again."""
     number = 0
     rest = bytes(FULL - NUMBER.size)
+    began = time.monotonic()
     while not stop.is_set():
+        if sending and time.monotonic() - began > sending:
+            time.sleep(pause)
+            began = time.monotonic()
         train = b"".join(NUMBER.pack(number + i) + rest for i in range(30))
         near.setsockopt(socket.SOL_UDP, UDP_SEGMENT, FULL)
         number += 30
@@ -60,6 +66,11 @@ def send_bursts(near, stop):
                 select.select([], [near], [], 0.1)
             number += 1
         time.sleep(random.uniform(0.001, 0.01))
+
+
+def send_starts(near, stop):
+    """The same, with pauses."""
+    send_all(near, stop, 0.05, 0.25)
 
 
 def receive(far, name, ends, counts):
@@ -93,8 +104,11 @@ def main():
     parser.add_argument("--to", dest="to_ns", required=True)
     parser.add_argument("--dst", required=True)
     parser.add_argument("--seconds", type=float, default=4)
-    parser.add_argument("--hog", action="store_true")
-    parser.add_argument("--bursts", action="store_true")
+    parser.add_argument("--hog", choices=("first", "last"))
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--bursts", dest="send", action="store_const", const=send_bursts)
+    how.add_argument("--starts", dest="send", action="store_const", const=send_starts)
+    parser.set_defaults(send=send_all)
     args = parser.parse_args()
     bulk, slow = pair(args, 4711), pair(args, 4712)
     bulk[0].setblocking(False)
@@ -104,26 +118,23 @@ def main():
         threading.Thread(target=receive, args=(ends_of[1], name, ends + 1, counts))
         for name, ends_of in (("bulk", bulk), ("slow", slow))
     ]
+    first, last = {min(os.sched_getaffinity(0))}, {max(os.sched_getaffinity(0))}
+    hog = {"first": first, "last": last}.get(args.hog)
     sender = os.fork()
     if sender == 0:
         # Who moves to another CPU may overtake himself on a veth pair, without a tunnel as well.
-        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+        os.sched_setaffinity(0, last if hog == first else first)
         threading.Timer(args.seconds, stop.set).start()
-        (send_bursts if args.bursts else send_all)(bulk[0], stop)
+        args.send(bulk[0], stop)
         os._exit(0)
-    last = {max(os.sched_getaffinity(0))}
-    others = os.sched_getaffinity(0) - last
-    if not args.hog:
-        os.sched_setaffinity(0, last)
-    elif os.fork() != 0:
-        # Beside somebody that busy a slow sender is none at all.
-        os.sched_setaffinity(0, others)
-    else:
-        os.sched_setaffinity(0, last)
+    if hog and os.fork() == 0:
+        os.sched_setaffinity(0, hog)
         os.nice(-19)
         while time.monotonic() < ends:
             pass
         os._exit(0)
+    # Beside somebody that busy a slow sender is none at all.
+    os.sched_setaffinity(0, os.sched_getaffinity(0) - hog if hog else last)
     for thread in receivers:
         thread.start()
     number = 0

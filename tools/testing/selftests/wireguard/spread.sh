@@ -18,6 +18,7 @@ one_cpu_below() {
 flows() {
 	read -r _ bulk slow < <(python3 "$TEST_DIR/order.py" --from "$(ns A)" --to "$(ns B)" --seconds $((4 * TEST_SLOWNESS)) \
 		--dst "$@" | tee /dev/stderr | grep ^order)
+	ours || return 0
 	diag "received: $bulk and $slow; left to a worker $(counter B rx_spread), passed it $(counter B rx_passed)," \
 		"dropped: $(counter B rx_drop_delay) delayed, $(counter B rx_drop_queue) full"
 }
@@ -45,6 +46,34 @@ t_order6() { busy 6 fd77::2; }
 test_case "V6 X7 beside a busy flow: each flow in order, a small one passes, IPv4" t_order4 240
 test_case "V6 X7 beside a busy flow: each flow in order, a small one passes, IPv6" t_order6 240
 
+# workers_elsewhere: work for any CPU is done on the last one, until the case ends.
+workers_elsewhere() {
+	masks=/sys/devices/virtual/workqueue/cpumask
+	[[ -w $masks ]] || skip "no mask of CPUs for work"
+	mask=$(< "$masks")
+	trap 'echo "$mask" > "$masks"' EXIT
+	printf '%x\n' $((1 << ($(nproc) - 1))) > "$masks"
+}
+
+# What the CPU of the network has decrypted waits there, while that CPU is kept busy, when a worker on
+# another one begins.
+t_starts() {
+	local bulk slow
+	(($(nproc) > 1)) || skip "one CPU"
+	tunnel
+	one_cpu_below
+	pings A 10.77.0.2
+	workers_elsewhere
+	for _ in {1..3}; do
+		flows 10.77.0.2 --hog first --starts
+		at_least "$bulk" 100 "datagrams of the flow with pauses, in order"
+		at_least "$slow" 0 "datagrams of the slow flow, in order"
+	done
+	ours || return 0
+	at_least "$(counter B rx_spread)" 50 "trains and datagrams left to a worker"
+}
+test_case "D6 each time that a worker takes over: what is decrypted arrives first" t_starts 240
+
 # Packets that wait for more of them are sent by a worker, others by whoever brings them.
 t_bursts() {
 	local bulk slow
@@ -68,19 +97,15 @@ test_case "D6 bursts of small datagrams arrive in order, whoever sends them" t_b
 # All workers on a CPU that somebody else keeps busy: the queue gets long, and CoDel has to act.
 t_delay() {
 	local bulk slow all_bulk=0 all_slow=0
-	masks=/sys/devices/virtual/workqueue/cpumask
 	ours || skip "the C driver has a queue for all"
 	(($(nproc) > 1)) || skip "one CPU"
-	[[ -w $masks ]] || skip "no mask of CPUs for work"
 	tunnel
 	one_cpu_below
 	pings A 10.77.0.2
-	mask=$(< "$masks")
-	trap 'echo "$mask" > "$masks"' EXIT
-	printf '%x\n' $((1 << ($(nproc) - 1))) > "$masks"
+	workers_elsewhere
 	# How far behind a worker falls is the scheduler's choice.
 	for _ in {1..5}; do
-		flows 10.77.0.2 --hog
+		flows 10.77.0.2 --hog last
 		at_least "$bulk" 0 "datagrams of the busy flow, in order"
 		at_least "$slow" 0 "datagrams of the slow flow, in order"
 		all_bulk=$((all_bulk + bulk)) all_slow=$((all_slow + slow))
