@@ -22,6 +22,7 @@ use wg_kapi::{
     chain::SkbChain,
     clock,
     cpu,
+    netdev::NetDevice,
     queue::DelayQueue,
     rcu,
     shared::{Shared, SharedRef},
@@ -59,9 +60,13 @@ const MAX_QUEUED_MESSAGES: u32 = 4096;
 /// worker is through with what came later.
 const LINGER: i64 = 100_000_000;
 
-/// How long a worker waits for what went another way before. A CPU that somebody else keeps busy takes
-/// some ticks of the clock for that; one that never comes to an end must not hold up the peer.
-const SETTLE: Duration = Duration::from_millis(20);
+/// How long a worker waits for what went another way before: as long as others wait for it. A CPU that
+/// somebody else keeps busy may take a dozen ticks of the clock.
+const SETTLE: Duration = Duration::from_millis(100);
+
+/// Nanoseconds after a wait in vain in which there is none: a CPU that never comes to an end must not
+/// hold up one peer after the other.
+const NO_SETTLING: i64 = 1_000_000_000;
 
 /// Nanoseconds: a flow counts as a large one for once to twice as long after something large.
 const LARGE_FOR: i64 = 1_000_000_000;
@@ -214,6 +219,8 @@ pub(crate) struct Diverted {
     queues: Atomic<i32>,
     /// Nanoseconds: until when what comes alone may have to go through one; 0 if never.
     until: Atomic<i64>,
+    /// Nanoseconds: until when no worker waits for other CPUs.
+    hopeless_until: Atomic<i64>,
 }
 
 impl Diverted {
@@ -222,6 +229,7 @@ impl Diverted {
         Self {
             queues: Atomic::new(0),
             until: Atomic::new(0),
+            hopeless_until: Atomic::new(LONG_AGO),
         }
     }
 
@@ -243,6 +251,14 @@ impl Diverted {
 
     fn end(&self) {
         self.queues.add(-1, Relaxed);
+    }
+
+    /// Waits until what CPUs decrypted before is up the stack. Process context, may sleep.
+    fn settle(&self, netdev: &NetDevice) {
+        if crypto::now_ns() >= self.hopeless_until.load(Relaxed) && !netdev.settle(SETTLE) {
+            let until = crypto::now_ns().saturating_add(NO_SETTLING);
+            self.hopeless_until.store(until, Relaxed);
+        }
     }
 }
 
@@ -455,7 +471,7 @@ impl WorkHandler<Shared<Peer>> for DecryptQueued {
                 device.discard_all(skb.into(), Stat::RxDelay, messages, peer.number());
             }
             if unsettled {
-                device.netdev.settle(SETTLE);
+                device.diverted.settle(&device.netdev);
             }
             with_bh_disabled(|| {
                 let batch = batch.into_iter().map(|skb| {
