@@ -11,7 +11,9 @@
 #                     otherwise
 #   QUICK=1           fewer peers and shorter runs, for a first look
 #   GO=1              wireguard-go as well, in the rows that are traffic alone
-#   CPUS="2 4"        row cores: machines with so many CPUs; TURNS=N of each driver (3)
+#   CPUS="2 4"        row cores: machines with so many CPUs; TURNS=N of each driver (5)
+#   CPU_MODEL=qemu64  another emulated CPU than QEMU's largest: that one has no
+#                     vector instructions beyond SSE3
 #
 # Rows of one CPU whose clock counts instructions ("exact"): they give the same
 # figures on any machine, loaded or not. The others need a quiet one.
@@ -119,7 +121,7 @@ fi
 [[ -z ${QUICK:-} ]] || say "QUICK: a tenth of the peers and prefixes that the table names"
 rc=0
 python3 "$bench/report.py" --release "$release" --json "$WG_TREE/build/bench.json" \
-	${ROWS:+--partial} --rows "$rows" "$out"/*.out || rc=$?
+	${ROWS:+--partial} --rows "$rows" --cpus "${CPUS:-2 4}" "$out"/*.out || rc=$?
 mkdir -p "$WG_TREE/Documentation/bench"
 python3 "$bench/plot.py" "$WG_TREE/build/bench.json" "$WG_TREE/Documentation/bench/bench.svg"
 exit "$rc"

@@ -16,6 +16,7 @@
 #   --qemu ARGS        more QEMU arguments, split at blanks
 #   --log FILE         keep the kernel log there
 #   --dirty-ok         do not fail because of warnings in the kernel log
+#   CPU_MODEL=NAME     the emulated CPU, in the environment (amd64: max)
 #   --shell            a prompt in the guest instead of a command
 #
 # Exit status: that of the command; 124 out of time; 125 the machine died or
@@ -120,7 +121,7 @@ case $WG_ARCH in
 amd64)
 	qemu=(qemu-system-x86_64)
 	console=ttyS0
-	cpu=max machine=q35
+	cpu=${CPU_MODEL:-max} machine=q35
 	;;
 arm64)
 	qemu=(qemu-system-aarch64)
