@@ -32,7 +32,14 @@ static void wg_udp_ready(struct sock *sk)
 	rcu_read_lock();
 	port = rcu_dereference_sk_user_data(sk);
 	/* Closed: what is in the queue goes with the socket. */
-	while (likely(port) && (skb = __skb_recv_udp(sk, MSG_DONTWAIT, &offset, &ret))) {
+	while (likely(port)) {
+		skb = __skb_recv_udp(sk, MSG_DONTWAIT, &offset, &ret);
+		if (!skb) {
+			if (likely(ret == -EAGAIN))
+				break;
+			/* An error of the socket, which is told once. What came still waits. */
+			continue;
+		}
 		skb_mark_not_on_list(skb);
 		/* The packet may be kept for longer than these, which it need not own. */
 		skb_dst_drop(skb);

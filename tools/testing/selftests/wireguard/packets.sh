@@ -142,6 +142,17 @@ t_sockets() {
 }
 test_case "O7 the sockets have no limit for sending" t_sockets
 
+t_socket_error() {
+	tunnel
+	pings A 10.77.0.2
+	on B ss -Kuan "sport = :1002" > "$WORK/killed" 2>&1 || skip "no ss -K"
+	grep -q :1002 "$WORK/killed" || skip "the kernel ends no sockets (INET_DIAG_DESTROY)"
+	# Only one: a second one would take the first along.
+	on A ping -q -c 1 -W 3 10.77.0.2
+	pings A 10.77.0.2
+}
+test_case "O3 an error of the socket holds up no message" t_socket_error
+
 t_routes() {
 	local cpus lookups
 	cpus=$(nproc)

@@ -9,7 +9,7 @@ import time
 
 import genl
 import wgpeer
-from ktap import SLOWNESS, equal, refused, run, true, wait_until
+from ktap import SLOWNESS, diag, equal, refused, run, true, wait_until
 from wgcrypto import public_key
 
 PORT = 51820
@@ -116,6 +116,8 @@ class End:
         """An echo request by `session` must be answered; returns the session of the reply."""
         number = self.echo(session, **how)
         found = self.replies(number, sessions or [session or self.session])
+        if number not in found:
+            self.world.explain()
         true(number in found, "an echo reply")
         return found[number]
 
@@ -189,6 +191,12 @@ class World:
         sock.settimeout(WAIT)
         self.sockets.append(sock)
         return sock
+
+    def explain(self):
+        """What the system knows of packets that did not come."""
+        diag({name: count for name, count in self.counters().items() if count})
+        for command in (("nstat", "-as"), ("ip", "-s", "link", "show", "wg0"), ("ss", "-uamn"), ("cat", "/proc/net/softnet_stat")):
+            diag(run(*command, check=False).strip())
 
     def end(self, number=2, **options):
         return End(self, number, **options)
