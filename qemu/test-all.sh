@@ -8,6 +8,7 @@
 #   PART_SLOWNESS=N      N times as much time for each (1)
 #   RESUME=1             do not repeat what has passed on the same code: hours can
 #                        be had in pieces. Only of a tree without changes
+#   LIST=1               run nothing, only tell what has passed so
 #
 # A part passes if its command exits with 0 and its last count has no failure;
 # one that counts nothing is one failure. Exit status 0: nothing failed.
@@ -65,12 +66,29 @@ for name in "${wanted[@]}"; do
 	[[ " ${names[*]} " == *" $name "* ]] || die "PARTS: there is no \"$name\", but: ${names[*]}"
 done
 
-# What passed is kept by the code that it was, which is all but words.
-kept=''
-if [[ -z $(git -C "$WG_TREE" status --porcelain -- . ':!Documentation' ':!README.md') ]]; then
-	kept=$WG_CACHE/test-all/$(git -C "$WG_TREE" ls-files -s -- . ':!Documentation' ':!README.md' | key_of)
-	mkdir -p "$kept"
-fi
+words=(':!Documentation' ':!README.md')
+clean=''
+[[ -n $(git -C "$WG_TREE" status --porcelain -- . "${words[@]}") ]] || clean=1
+
+# kept_of COMMAND: where it is kept that a part has passed: by its command and by the code that it
+# was, which is all but words. A part that names files of guest tests does not depend on the other
+# ones, nor on what no guest test uses.
+kept_of() {
+	local without=("${words[@]}") here=tools/testing/selftests/wireguard file name suite
+	if [[ $1 == *SUITE=\'* ]]; then
+		suite=${1#*SUITE=\'}
+		without+=(':!.ci' ':!bench' ':!debian' ':!fuzz' ':!man' ':!qemu/test-all.sh')
+		for file in "$WG_TREE/$here"/*.sh; do
+			name=${file##*/} name=${name%.sh}
+			# NAME_long.sh runs NAME.sh for a longer time.
+			[[ $name == lib || " ${suite%%\'*} " =~ \ "$name"(_long)?\  ]] || without+=(":!$here/$name.sh")
+		done
+	fi
+	{
+		printf '%s\n' "$1"
+		git -C "$WG_TREE" ls-files -s -- . "${without[@]}"
+	} | key_of
+}
 
 out=$(mktemp "${TMPDIR:-/tmp}/wg-all.XXXXXX")
 trap 'rm -f "$out"' EXIT
@@ -80,11 +98,17 @@ began=$SECONDS
 
 # run NAME SECONDS COMMAND: one part, its line for the table.
 run() {
-	local rc=0 p f took=$SECONDS note=''
-	if [[ -n ${RESUME:-} && -n $kept && -s $kept/$1 ]]; then
-		read -r p took <"$kept/$1"
+	local rc=0 p f took=$SECONDS note='' kept=''
+	[[ -z $clean ]] || kept=$WG_CACHE/test-all/$(kept_of "$3")
+	if [[ -n ${RESUME:-}${LIST:-} && -n $kept && -s $kept ]]; then
+		read -r p took <"$kept"
 		passed=$((passed + p))
 		table+=("$(printf '%-18s %5d passed %5d failed %7d s  %s' "$1" "$p" 0 "$took" 'earlier')")
+		return
+	fi
+	if [[ -n ${LIST:-} ]]; then
+		table+=("$(printf '%-18s   not yet' "$1")")
+		failed=$((failed + 1))
 		return
 	fi
 	printf '\n== part %s: %s\n' "$1" "$3"
@@ -103,7 +127,12 @@ run() {
 	[[ -z $note || $f != 0 ]] || f=1
 	printf '== part %s: %d passed, %d failed, %d s\n' "$1" "$p" "$f" "$took"
 	if [[ -n $kept ]]; then
-		if ((f == 0)); then echo "$p $took" >"$kept/$1"; else rm -f "$kept/$1"; fi
+		if ((f == 0)); then
+			mkdir -p "${kept%/*}"
+			echo "$p $took" >"$kept"
+		else
+			rm -f "$kept"
+		fi
 	fi
 	passed=$((passed + p))
 	failed=$((failed + f))
