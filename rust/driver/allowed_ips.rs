@@ -3,9 +3,9 @@
 //! Allowed IPs: which peer an inner address belongs to.
 //!
 //! Writers hold the configuration lock and change a persistent trie of their own ([`Routes`]);
-//! [`AllowedIps::publish`] shows a clone of it, which stays what it is, and lookups walk a frozen tree under RCU
-//! without a lock or a write. Each peer's own prefixes are listed in [`PeerRoutes`], so that
-//! removing or listing a peer touches nothing else.
+//! [`AllowedIps::publish`] shows a clone of it, which stays what it is, and lookups walk a frozen
+//! tree under RCU without a lock or a write. Each peer's own prefixes are listed in [`PeerRoutes`],
+//! so that removing or listing a peer touches nothing else.
 
 use core::net::IpAddr;
 

@@ -261,8 +261,8 @@ impl netdev::Driver for Device {
             this.remove_all_peers(&mut config);
             drop(this.identity.replace(None));
         }
-        // Work in hand holds peers and the device. Some that began before the peers were removed may
-        // have asked for more in the other queue, and that once again; after that nothing does.
+        // Work in hand holds peers and the device. Some that began before the peers were removed
+        // may have asked for more in the other queue, and that once again; after that nothing does.
         for _ in 0..2 {
             this.spread.flush();
             this.crypt.flush();

@@ -375,8 +375,8 @@ impl Peer {
         self.trace_endpoint(trace::EndpointChange::SourceForgotten, &endpoint);
     }
 
-    /// Sends one message to `endpoint`, which is what [`Peer::endpoint`] said. True if what is below
-    /// took it.
+    /// Sends one message to `endpoint`, which is what [`Peer::endpoint`] said. True if what is
+    /// below took it.
     pub(crate) fn send_to(
         &self,
         port: &UdpPort,

@@ -87,8 +87,8 @@ struct Reception<'g> {
 
 impl<'g> Reception<'g> {
     /// Takes datagrams in, decrypts and delivers them, less so many messages at the front of each
-    /// train. BH disabled. With `on_worker`, in process context, all has gone up the stack when this
-    /// returns.
+    /// train. BH disabled. With `on_worker`, in process context, all has gone up the stack when
+    /// this returns.
     fn of(
         device: ArcBorrow<'g, Device>,
         datagrams: impl Iterator<Item = (SkBuff, usize)>,
@@ -111,7 +111,8 @@ impl<'g> Reception<'g> {
         }
     }
 
-    /// Takes one datagram, or a train of them, of which `cut` at the front have waited for too long.
+    /// Takes one datagram, or a train of them, of which `cut` at the front have waited for too
+    /// long.
     fn take(&mut self, mut skb: SkBuff, cut: usize) {
         let Some(outer) = skb.udp_payload() else {
             return self.device.discard(skb, Stat::RxOuterHeader, NO_PEER);
@@ -176,8 +177,8 @@ impl<'g> Reception<'g> {
         }
     }
 
-    /// The datagram that is `len` bytes of a train from `offset` on. A `late` one is dropped if it is
-    /// data.
+    /// The datagram that is `len` bytes of a train from `offset` on. A `late` one is dropped if it
+    /// is data.
     ///
     /// # Errors
     ///
@@ -370,8 +371,8 @@ impl<'g> Run<'g> {
         self.bytes = self.bytes.saturating_add(u64::try_from(len).unwrap_or(0));
     }
 
-    /// Makes a plaintext a packet of this interface, if its source may come from the peer; else says
-    /// why not.
+    /// Makes a plaintext a packet of this interface, if its source may come from the peer; else
+    /// says why not.
     fn prepare(
         &mut self,
         device: &Device,

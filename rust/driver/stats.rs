@@ -160,8 +160,8 @@ stats! {
     TxQueued = c"tx_queued",
     /// Batches left to the work queue, as tunnels were nested deep where they came up.
     TxNested = c"tx_nested",
-    /// Times that a small packet of a busy peer waited for more of them, to leave together, or for the CPU
-    /// that sends to that peer at the moment.
+    /// Times that a small packet of a busy peer waited for more of them, to leave together, or for
+    /// the CPU that sends to that peer at the moment.
     TxAwaited = c"tx_awaited",
     /// GSO packets encrypted in one pass.
     TxGso = c"tx_gso",

@@ -28,8 +28,8 @@ fn next_of(ptr: NonNull<bindings::sk_buff>) -> *mut *mut bindings::sk_buff {
 /// # Invariants
 ///
 /// `head` is null if and only if `len` is 0. Otherwise following `next` from `head` visits exactly
-/// `len` packets, each owned by this chain like a [`SkBuff`], of which the last is `tail` with a null
-/// `next`.
+/// `len` packets, each owned by this chain like a [`SkBuff`], of which the last is `tail` with a
+/// null `next`.
 pub struct SkbChain {
     head: *mut bindings::sk_buff,
     tail: *mut bindings::sk_buff,
@@ -155,8 +155,8 @@ impl SkbChain {
     /// Calls `f` with each packet in order and keeps those for which it returns `true`; the others
     /// are dropped, unless `f` has exchanged them.
     ///
-    /// There is no `iter_mut`: a packet that is linked into a chain must not be exchanged or handed to
-    /// the network stack, so each one leaves the chain while `f` has it.
+    /// There is no `iter_mut`: a packet that is linked into a chain must not be exchanged or handed
+    /// to the network stack, so each one leaves the chain while `f` has it.
     #[inline]
     pub fn retain_mut(&mut self, mut f: impl FnMut(&mut SkBuff) -> bool) {
         let mut kept = SkbChain::new();
@@ -229,8 +229,8 @@ impl<'a> Iter<'a> {
     ///
     /// # Safety
     ///
-    /// Following `next` from there must visit valid packets that nobody changes for `'a`, the last of
-    /// which has a null `next`.
+    /// Following `next` from there must visit valid packets that nobody changes for `'a`, the last
+    /// of which has a null `next`.
     pub(crate) unsafe fn of_list(head: &'a *mut bindings::sk_buff) -> Self {
         // INVARIANT: By the contract.
         Self {
@@ -249,9 +249,9 @@ impl<'a> Iterator for Iter<'a> {
         let slot = self.slot;
         // INVARIANT: The `next` of a packet of the list.
         self.slot = next_of(ptr);
-        // SAFETY: The slot holds a non-null pointer to a valid packet, and `SkBuff` is a transparent
-        // wrapper of such a pointer. Through `&SkBuff` the packet can only be read, which does not
-        // depend on its `next`.
+        // SAFETY: The slot holds a non-null pointer to a valid packet, and `SkBuff` is a
+        // transparent wrapper of such a pointer. Through `&SkBuff` the packet can only be read,
+        // which does not depend on its `next`.
         Some(unsafe { &*slot.cast::<SkBuff>() })
     }
 }

@@ -18,8 +18,8 @@ use kernel::{prelude::*, types::Opaque};
 /// A delayed work item, a pinned field of the object that it works on. It runs on the system's own
 /// work queue.
 ///
-/// C counterpart: `struct delayed_work`. Ownership is that of [`Work`](crate::work::Work): a pending
-/// item owns a reference to the object, which it hands to its handler.
+/// C counterpart: `struct delayed_work`. Ownership is that of [`Work`](crate::work::Work): a
+/// pending item owns a reference to the object, which it hands to its handler.
 ///
 /// # Invariants
 ///
@@ -38,8 +38,8 @@ pub struct Delayed<O, H> {
     _handler: PhantomData<fn(O) -> H>,
 }
 
-// SAFETY: Work items may be used from all threads at once. The handles that they pass on are `Send`,
-// which all methods ask for.
+// SAFETY: Work items may be used from all threads at once. The handles that they pass on are
+// `Send`, which all methods ask for.
 unsafe impl<O, H> Send for Delayed<O, H> {}
 // SAFETY: As above.
 unsafe impl<O, H> Sync for Delayed<O, H> {}
@@ -89,7 +89,8 @@ impl<O: Owner, H: WorkHandler<O>> Delayed<O, H> {
     /// Takes a pending item out, waits until it does not run any more, and returns the reference
     /// that the pending item owned.
     ///
-    /// C counterpart: `cancel_delayed_work_sync`. Context: process; not from the item's own handler.
+    /// C counterpart: `cancel_delayed_work_sync`. Context: process; not from the item's own
+    /// handler.
     pub fn cancel_sync(&self) -> Option<O> {
         // SAFETY: The item is live and initialised.
         if !unsafe { bindings::wg_delayed_cancel_sync(self.work.get()) } {

@@ -8,8 +8,8 @@ use kernel::types::Opaque;
 
 /// Remembers route and source address of the last packet on each CPU.
 ///
-/// Takes no memory until the first packet was sent through it. Any context; so may Drop, which gives
-/// all routes back.
+/// Takes no memory until the first packet was sent through it. Any context; so may Drop, which
+/// gives all routes back.
 ///
 /// # Invariants
 ///
@@ -17,7 +17,8 @@ use kernel::types::Opaque;
 #[repr(transparent)]
 pub struct DstCache(Opaque<bindings::wg_dst_cache>);
 
-// SAFETY: The C side exchanges its one pointer atomically and frees what it held after a grace period.
+// SAFETY: The C side exchanges its one pointer atomically and frees what it held after a grace
+// period.
 unsafe impl Send for DstCache {}
 // SAFETY: As above.
 unsafe impl Sync for DstCache {}

@@ -48,8 +48,8 @@ impl Endpoint {
     /// Bytes of a `struct sockaddr_in6`.
     pub const SOCKADDR_IN6: usize = 28;
 
-    /// Reads a `struct sockaddr_in` or `sockaddr_in6` as user space gives it. `None` unless length and
-    /// family agree. The source stays open.
+    /// Reads a `struct sockaddr_in` or `sockaddr_in6` as user space gives it. `None` unless length
+    /// and family agree. The source stays open.
     pub fn from_sockaddr(bytes: &[u8]) -> Option<Self> {
         let (family, rest) = bytes.split_first_chunk::<2>()?;
         let (port, rest) = rest.split_first_chunk::<2>()?;

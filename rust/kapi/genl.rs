@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 //! A generic netlink family with one dump and one change command.
 //!
-//! C header: [`include/net/genetlink.h`](srctree/include/net/genetlink.h). All callbacks run in process
-//! context, may sleep, and hold no lock of generic netlink: calls for different sockets run in
-//! parallel, so the family's owner guards its state (RTNL and its own locks). The messages of one dump
-//! follow each other and never overlap.
+//! C header: [`include/net/genetlink.h`](srctree/include/net/genetlink.h). All callbacks run in
+//! process context, may sleep, and hold no lock of generic netlink: calls for different sockets run
+//! in parallel, so the family's owner guards its state (RTNL and its own locks). The messages of
+//! one dump follow each other and never overlap.
 
 use crate::bindings;
 use crate::net::Net;
@@ -23,7 +23,8 @@ pub use crate::message::{Event, Full, Message, Nest};
 /// Whether a dump has more to say after this message.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Progress {
-    /// Call again with the next message. This one must not be empty, else the dump fails with `EMSGSIZE`.
+    /// Call again with the next message. This one must not be empty, else the dump fails with
+    /// `EMSGSIZE`.
     More,
     /// This message is the last. It may be empty.
     Done,
@@ -32,13 +33,13 @@ pub enum Progress {
 /// A family: its name, commands, and callbacks. C counterpart: `struct genl_family`.
 ///
 /// Both commands need `CAP_NET_ADMIN` in the user namespace that owns the network namespace of
-/// the netlink socket (`GENL_UNS_ADMIN_PERM`); the core checks that, and the strict policies, before any
-/// callback runs.
+/// the netlink socket (`GENL_UNS_ADMIN_PERM`); the core checks that, and the strict policies,
+/// before any callback runs.
 pub trait Family: Sized + 'static {
     /// The family name, at most 15 bytes.
     const NAME: &'static CStr;
-    /// The multicast group of those who hear of events. Joining it needs `CAP_NET_ADMIN` in the user
-    /// namespace that owns the network namespace of the socket.
+    /// The multicast group of those who hear of events. Joining it needs `CAP_NET_ADMIN` in the
+    /// user namespace that owns the network namespace of the socket.
     const GROUP: &'static CStr;
     /// The version in the headers of answers.
     const VERSION: u8;
@@ -51,8 +52,8 @@ pub trait Family: Sized + 'static {
     /// The attributes of a change.
     const SET_POLICY: &'static [Policy];
 
-    /// Where a dump stands between two of its messages. Dropped in process context when the dump ends
-    /// or its socket is closed.
+    /// Where a dump stands between two of its messages. Dropped in process context when the dump
+    /// ends or its socket is closed.
     type Dump: Send;
 
     /// Begins a dump. An error is the answer to the request.
@@ -102,14 +103,15 @@ impl<'a> Request<'a> {
         if self.attrs.is_null() || slot == 0 || slot >= self.slots {
             return None;
         }
-        // SAFETY: `slot` is within the array (type invariant). The core leaves slot 0 alone or null.
+        // SAFETY: `slot` is within the array (type invariant). The core leaves slot 0 alone or
+        // null.
         let ptr = unsafe { self.attrs.add(slot).read() };
         // SAFETY: By the type invariant.
         unsafe { Attr::from_raw(ptr) }
     }
 
-    /// All attributes in the order in which they came, also those that [`Request::attr`] hides because
-    /// another of the same type came later.
+    /// All attributes in the order in which they came, also those that [`Request::attr`] hides
+    /// because another of the same type came later.
     pub fn attrs(&self) -> Entries<'a> {
         self.all.clone()
     }
@@ -133,8 +135,8 @@ impl<'a> Request<'a> {
 
 /// A registered family. Register it last at module load: from then on requests arrive.
 ///
-/// C counterpart: `genl_register_family`. Process context. Drop unregisters, which waits for running
-/// requests; running dumps hold a reference on the module, so a module's exit finds none.
+/// C counterpart: `genl_register_family`. Process context. Drop unregisters, which waits for
+/// running requests; running dumps hold a reference on the module, so a module's exit finds none.
 ///
 /// # Invariants
 ///
@@ -178,8 +180,8 @@ impl<F: Family> Registration<F> {
         };
         try_pin_init!(Self {
             family <- Opaque::try_ffi_init(move |slot| {
-                // SAFETY: `slot` is memory for a family that will not move. What `desc` points to is
-                // static: name, policies, functions, and the module that owns them.
+                // SAFETY: `slot` is memory for a family that will not move. What `desc` points to
+                // is static: name, policies, functions, and the module that owns them.
                 let errno = unsafe { bindings::wg_genl_register(slot, &desc) };
                 to_result(errno)
             }),
@@ -197,7 +199,8 @@ impl<F: Family> PinnedDrop for Registration<F> {
     }
 }
 
-/// Whether anybody wants to hear of events of `dev`. Any context. C counterpart: `genl_has_listeners`.
+/// Whether anybody wants to hear of events of `dev`. Any context. C counterpart:
+/// `genl_has_listeners`.
 pub fn has_listeners(dev: &NetDevice) -> bool {
     // SAFETY: The device is live.
     unsafe { bindings::wg_genl_has_listeners(dev.as_ptr()) }
@@ -219,7 +222,8 @@ mod adapter {
         let mut raw = pin_init::zeroed();
         // SAFETY: The core gives a valid `info`; `raw` is ours.
         unsafe { bindings::wg_genl_request_of_info(info, &mut raw) };
-        // SAFETY: The core keeps the request until this function returns, and parsed it by `SET_POLICY`.
+        // SAFETY: The core keeps the request until this function returns, and parsed it by
+        // `SET_POLICY`.
         let req = unsafe { Request::new(raw, F::SET_POLICY.len()) };
         from_result(|| F::set(&req?).map(|()| 0))
     }
@@ -233,7 +237,8 @@ mod adapter {
         let mut raw = pin_init::zeroed();
         // SAFETY: The core gives a valid `cb` in its start phase; `raw` is ours.
         unsafe { bindings::wg_genl_request_of_dump(cb, &mut raw) };
-        // SAFETY: The core keeps the request until the dump is done, and parsed it by `DUMP_POLICY`.
+        // SAFETY: The core keeps the request until the dump is done, and parsed it by
+        // `DUMP_POLICY`.
         let req = unsafe { Request::new(raw, F::DUMP_POLICY.len()) };
         from_result(|| {
             let state = KBox::into_raw(F::dump_start(&req?)?);
@@ -254,7 +259,8 @@ mod adapter {
     ) -> c_int {
         // SAFETY: `cb` is valid.
         let state = unsafe { bindings::wg_genl_dump_state(cb) }.cast::<F::Dump>();
-        // SAFETY: `start` put a box's pointer there, and netlink makes one call at a time for a dump.
+        // SAFETY: `start` put a box's pointer there, and netlink makes one call at a time for a
+        // dump.
         let state = unsafe { &mut *state };
         from_result(|| {
             // SAFETY: Both pointers are valid for this call.

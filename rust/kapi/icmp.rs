@@ -11,8 +11,8 @@ use crate::{
 };
 
 /// Answers an inner packet, still as `dev` was given it to send, with "host unreachable" (IPv4) or
-/// "address unreachable" (IPv6). A source address that connection tracking had rewritten is put back
-/// first. Nothing happens for other packets.
+/// "address unreachable" (IPv6). A source address that connection tracking had rewritten is put
+/// back first. Nothing happens for other packets.
 ///
 /// BH disabled or process context. C: `icmp_ndo_send`, `icmpv6_ndo_send`.
 pub fn host_unreachable(skb: &mut SkBuff, dev: &NetDevice) {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Writing one message of a generic netlink dump, or an event.
 //!
-//! C header: [`include/net/netlink.h`](srctree/include/net/netlink.h). Process context, inside the dump
-//! callback. Every `put` either writes the whole attribute or nothing and says [`Full`].
+//! C header: [`include/net/netlink.h`](srctree/include/net/netlink.h). Process context, inside the
+//! dump callback. Every `put` either writes the whole attribute or nothing and says [`Full`].
 
 use crate::bindings;
 use crate::net::Net;
@@ -29,9 +29,9 @@ impl From<Full> for Error {
 ///
 /// # Invariants
 ///
-/// `skb` is the buffer of a running dump callback, or of an [`Event`], valid for `'a`; `cb` is null for
-/// an event, else the state of that callback, valid for `'a` too; `header` is what `genlmsg_put` gave
-/// for `skb`, and nothing ahead of it is ever removed.
+/// `skb` is the buffer of a running dump callback, or of an [`Event`], valid for `'a`; `cb` is null
+/// for an event, else the state of that callback, valid for `'a` too; `header` is what
+/// `genlmsg_put` gave for `skb`, and nothing ahead of it is ever removed.
 pub struct Message<'a> {
     skb: NonNull<bindings::sk_buff>,
     cb: *mut bindings::netlink_callback,
@@ -78,8 +78,8 @@ impl<'a> Message<'a> {
         unsafe { bindings::wg_genl_message_is_empty(self.skb.as_ptr(), self.header.as_ptr()) }
     }
 
-    /// States which generation of the data this message shows. If it is not the previous message's, user
-    /// space is told that the dump is inconsistent (`NLM_F_DUMP_INTR`). 0 means unknown.
+    /// States which generation of the data this message shows. If it is not the previous message's,
+    /// user space is told that the dump is inconsistent (`NLM_F_DUMP_INTR`). 0 means unknown.
     ///
     /// Nothing in an event. C counterpart: `genl_dump_check_consistent`.
     pub fn set_generation(&mut self, generation: u32) {
@@ -139,7 +139,8 @@ impl<'a> Message<'a> {
     pub fn nest(&mut self, kind: u16) -> Result<Nest<'_, 'a>, Full> {
         // SAFETY: `skb` is valid by the type invariant.
         let start = unsafe { bindings::wg_nla_nest_start(self.skb.as_ptr(), kind) };
-        // INVARIANT: `start` is a nest of `skb`, and the exclusive borrow keeps the message as it is.
+        // INVARIANT: `start` is a nest of `skb`, and the exclusive borrow keeps the message as it
+        // is.
         Ok(Nest {
             start: NonNull::new(start).ok_or(Full)?,
             message: self,

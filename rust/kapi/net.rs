@@ -58,8 +58,8 @@ impl Net {
         unsafe { bindings::wg_net_cookie(self.as_ptr()) }
     }
 
-    /// Whether the current process may administer the namespace: `CAP_NET_ADMIN` in the user namespace
-    /// that owns it. Process context. C: `ns_capable`.
+    /// Whether the current process may administer the namespace: `CAP_NET_ADMIN` in the user
+    /// namespace that owns it. Process context. C: `ns_capable`.
     pub fn may_administer(&self) -> bool {
         // SAFETY: By the type invariant the namespace is valid.
         unsafe { bindings::wg_net_admin(self.as_ptr()) }

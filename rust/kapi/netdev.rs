@@ -6,11 +6,12 @@
 //!
 //! # Lifetimes
 //!
-//! `ip link add` registers the `net_device` and then creates the driver's object ([`Driver::create`]);
-//! the device keeps one reference to it. When the device is unregistered (deleted, its namespace dies,
-//! the module goes) that reference is handed to [`Driver::uninit`], after all calls through it have
-//! ended. The object in turn may hold [`ARef<NetDevice>`]s: the `net_device` is freed only after
-//! the last of them is gone, and whoever unregistered the device waits for that.
+//! `ip link add` registers the `net_device` and then creates the driver's object
+//! ([`Driver::create`]); the device keeps one reference to it. When the device is unregistered
+//! (deleted, its namespace dies, the module goes) that reference is handed to [`Driver::uninit`],
+//! after all calls through it have ended. The object in turn may hold [`ARef<NetDevice>`]s: the
+//! `net_device` is freed only after the last of them is gone, and whoever unregistered the device
+//! waits for that.
 
 use crate::bindings;
 
@@ -22,8 +23,8 @@ pub use self::{
     link::{find, for_each, Driver, LinkConfig, Registration, Selector}, //
 };
 
-/// How many devices and tunnels are being sent through on this stack, one inside the other, from the
-/// outermost call on. IP tunnels drop what comes to them beyond level 5, devices beyond 8.
+/// How many devices and tunnels are being sent through on this stack, one inside the other, from
+/// the outermost call on. IP tunnels drop what comes to them beyond level 5, devices beyond 8.
 ///
 /// BH disabled. C: `dev_recursion_level`.
 #[inline]

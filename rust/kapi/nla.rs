@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Netlink attributes of a request.
 //!
-//! C header: [`include/net/netlink.h`](srctree/include/net/netlink.h). Everything here may be called in
-//! any context that holds the request; in practice that is the process context of its callback.
+//! C header: [`include/net/netlink.h`](srctree/include/net/netlink.h). Everything here may be
+//! called in any context that holds the request; in practice that is the process context of its
+//! callback.
 //!
 //! No reference into the payload is ever handed out, only copies. That is what makes
 //! [`Attr::wipe`] possible through a shared reference.
@@ -23,7 +24,8 @@ const ALIGN: usize = 4;
 /// The part of the type field that is the type.
 const TYPE_MASK: u16 = 0x3fff;
 
-/// Where refusals of a request are explained to user space. C counterpart: `struct netlink_ext_ack`.
+/// Where refusals of a request are explained to user space. C counterpart: `struct
+/// netlink_ext_ack`.
 ///
 /// # Invariants
 ///
@@ -46,14 +48,15 @@ impl<'a> Extack<'a> {
         }
     }
 
-    /// Reports `text`, and `at` as the attribute to blame; gives `error` back for the caller to return.
+    /// Reports `text`, and `at` as the attribute to blame; gives `error` back for the caller to
+    /// return.
     ///
     /// C counterpart: `NL_SET_ERR_MSG_ATTR`. A later call replaces an earlier one.
     pub fn refuse(&self, error: Error, at: Option<&Attr<'a>>, text: &'static CStr) -> Error {
         let bad = at.map_or(core::ptr::null(), |attr| attr.ptr.as_ptr().cast_const());
-        // SAFETY: By the type invariant, `ptr` is null, which is allowed, or valid. `bad` is null or an
-        // attribute of the same request. `text` is NUL-terminated and lives as long as the module, which
-        // netlink keeps loaded until the answer has been written.
+        // SAFETY: By the type invariant, `ptr` is null, which is allowed, or valid. `bad` is null
+        // or an attribute of the same request. `text` is NUL-terminated and lives as long as the
+        // module, which netlink keeps loaded until the answer has been written.
         unsafe { bindings::wg_genl_refuse(self.ptr, text.as_char_ptr(), bad) };
         error
     }
@@ -73,8 +76,8 @@ impl<'a> Extack<'a> {
 ///
 /// # Invariants
 ///
-/// `ptr` points to an attribute header with `len` bytes of payload behind it, all within the request,
-/// valid for reads and writes for `'a`. No reference into these bytes exists.
+/// `ptr` points to an attribute header with `len` bytes of payload behind it, all within the
+/// request, valid for reads and writes for `'a`. No reference into these bytes exists.
 #[derive(Clone, Copy)]
 pub struct Attr<'a> {
     ptr: NonNull<bindings::nlattr>,
@@ -139,7 +142,8 @@ impl<'a> Attr<'a> {
         Ok(())
     }
 
-    /// The payload as an array. `ERANGE` if it has another length. Not for secrets: use [`Attr::read`].
+    /// The payload as an array. `ERANGE` if it has another length. Not for secrets: use
+    /// [`Attr::read`].
     pub fn array<const N: usize>(&self) -> Result<[u8; N]> {
         let mut bytes = [0; N];
         self.read(&mut bytes)?;
@@ -180,8 +184,8 @@ impl<'a> Attr<'a> {
 
     /// Sorts the attributes inside this one into a table by type, strictly checked against `table`.
     ///
-    /// C counterpart: `nla_parse_nested`. `EINVAL` if this attribute does not carry `NLA_F_NESTED`; the
-    /// core explains its refusals in `extack` itself.
+    /// C counterpart: `nla_parse_nested`. `EINVAL` if this attribute does not carry `NLA_F_NESTED`;
+    /// the core explains its refusals in `extack` itself.
     pub fn parse<const N: usize>(
         &self,
         table: &'static [Policy; N],
@@ -192,8 +196,8 @@ impl<'a> Attr<'a> {
         if policy.is_null() {
             return Err(code::EINVAL);
         }
-        // SAFETY: `found` has `max + 1` slots and `policy` as many rules. The attribute is valid with `len`
-        // bytes of payload by the type invariant, `extack` is null or valid by its own.
+        // SAFETY: `found` has `max + 1` slots and `policy` as many rules. The attribute is valid
+        // with `len` bytes of payload by the type invariant, `extack` is null or valid by its own.
         to_result(unsafe {
             bindings::wg_nla_parse_nested(
                 found.as_mut_ptr(),
@@ -244,8 +248,8 @@ impl Entries<'_> {
     ///
     /// # Safety
     ///
-    /// `first` is null, or these bytes are valid for reads and writes for the lifetime of the result and no
-    /// Rust reference into them exists.
+    /// `first` is null, or these bytes are valid for reads and writes for the lifetime of the
+    /// result and no Rust reference into them exists.
     pub(crate) unsafe fn new(first: *mut bindings::nlattr, len: u32) -> Option<Self> {
         // INVARIANT: By the contract of this function.
         Some(Self {

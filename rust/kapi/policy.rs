@@ -15,9 +15,9 @@ use core::mem::{align_of, size_of};
 ///
 /// # Invariants
 ///
-/// Has the layout of `struct nla_policy` (asserted below and in `helpers/genl.c`). `kind` is a valid
-/// `NLA_*` type and `value` holds the field that `kind` and `validation` select; pointers in it
-/// point to static tables of `len + 1` policies.
+/// Has the layout of `struct nla_policy` (asserted below and in `helpers/genl.c`). `kind` is a
+/// valid `NLA_*` type and `value` holds the field that `kind` and `validation` select; pointers in
+/// it point to static tables of `len + 1` policies.
 #[repr(C)]
 pub struct Policy {
     kind: u8,
@@ -150,8 +150,8 @@ impl Policy {
         Policy::bounded(bindings::nla_policy_validation_NLA_VALIDATE_MIN, bytes, 0)
     }
 
-    /// A string with a NUL in the attribute, of at most `max` bytes ahead of it: no NUL within the first
-    /// `max + 1` bytes is `EINVAL`, an attribute longer than that is `ERANGE`.
+    /// A string with a NUL in the attribute, of at most `max` bytes ahead of it: no NUL within the
+    /// first `max + 1` bytes is `EINVAL`, an attribute longer than that is `ERANGE`.
     pub const fn string(max: u16) -> Policy {
         Policy::plain(bindings::NLA_NUL_STRING, max)
     }

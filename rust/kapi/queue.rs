@@ -14,12 +14,12 @@ use core::{
     ptr::{self, NonNull}, //
 };
 
-/// Packets that wait for their turn, at most for some milliseconds in the long run: CoDel (RFC 8289),
-/// with the usual 5 ms of wait in 100 ms.
+/// Packets that wait for their turn, at most for some milliseconds in the long run: CoDel (RFC
+/// 8289), with the usual 5 ms of wait in 100 ms.
 ///
-/// Packets are UDP datagrams or trains of them as they came from the network, headers in place. They
-/// keep their [`Cb`](crate::skb::Cb). Any context but hard interrupts. `Drop` frees the packets as
-/// dropped.
+/// Packets are UDP datagrams or trains of them as they came from the network, headers in place.
+/// They keep their [`Cb`](crate::skb::Cb). Any context but hard interrupts. `Drop` frees the
+/// packets as dropped.
 ///
 /// # Invariants
 ///
@@ -82,8 +82,8 @@ impl DelayQueue {
         let mut list = ptr::null_mut();
         let mut cut = 0;
         // INVARIANT: Packets leave from the front.
-        // SAFETY: The queue is consistent by the type invariant and ours alone. It has IP headers in
-        // its packets, as the type demands.
+        // SAFETY: The queue is consistent by the type invariant and ours alone. It has IP headers
+        // in its packets, as the type demands.
         let skb = unsafe { bindings::wg_delay_queue_pop(&mut self.raw, &mut list, &mut cut) };
         if let Some(list) = NonNull::new(list) {
             // SAFETY: A list of packets of ours, which have left the queue.

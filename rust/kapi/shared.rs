@@ -268,7 +268,8 @@ impl<T> Drop for Shared<T> {
 ///
 /// So whoever looks at the `T` has borrowed one of its references for that time, and whoever has
 /// the only one may change it ([`Part::get_mut`]). Of a [`Shared`], which a
-/// [`Slot`](crate::rcu::Slot) hands out to readers that borrow the guard instead, one cannot say that.
+/// [`Slot`](crate::rcu::Slot) hands out to readers that borrow the guard instead, one cannot say
+/// that.
 ///
 /// Contexts, and what is demanded of `T`'s `Drop`, are those of [`Shared`].
 ///
@@ -297,10 +298,10 @@ impl<T: Send + Sync + 'static> Part<T> {
         if !refs.is_one() {
             return None;
         }
-        // SAFETY: By the type invariant each `&T` borrows a `Part`. There is no other than this one,
-        // whose borrow is exclusive: a reference that others had was given up by them, or by a
-        // destructor that ran when the readers of what it was in were gone. No `Part` ever gave out a
-        // pinned reference, so the value may be moved.
+        // SAFETY: By the type invariant each `&T` borrows a `Part`. There is no other than this
+        // one, whose borrow is exclusive: a reference that others had was given up by them, or by a
+        // destructor that ran when the readers of what it was in were gone. No `Part` ever gave out
+        // a pinned reference, so the value may be moved.
         Some(unsafe { &mut *ptr::addr_of_mut!((*self.0.inner.as_ptr()).value) })
     }
 }

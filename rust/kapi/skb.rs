@@ -60,8 +60,8 @@ const _: () = assert!(size_of::<Cb>() <= 48 && align_of::<Cb>() <= 8);
 /// # Invariants
 ///
 /// `ptr` points to a valid `sk_buff` of which this object owns the only reference count, and whose
-/// `next` pointer is null. It refers to nothing that it does not keep: `skb->dev` is null, and a route
-/// is counted.
+/// `next` pointer is null. It refers to nothing that it does not keep: `skb->dev` is null, and a
+/// route is counted.
 #[repr(transparent)]
 pub struct SkBuff {
     ptr: NonNull<bindings::sk_buff>,
@@ -126,8 +126,8 @@ impl SkBuff {
     ///
     /// # Safety
     ///
-    /// `ptr` must point to a valid packet on no list, with no device and no borrowed route, of which the
-    /// caller gives the only reference away.
+    /// `ptr` must point to a valid packet on no list, with no device and no borrowed route, of
+    /// which the caller gives the only reference away.
     #[inline]
     pub(crate) unsafe fn from_raw(ptr: NonNull<bindings::sk_buff>) -> Self {
         // INVARIANT: By the contract of this function.

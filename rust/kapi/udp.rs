@@ -37,9 +37,9 @@ pub trait UdpHandler: Send + Sync + Sized + 'static {
 
 /// The sockets of one port: IPv4, and IPv6 if the kernel has it.
 ///
-/// They live in the namespace that they were opened in and do not keep it. Drop (process context, may
-/// sleep, not within an RCU read section) closes both; when it returns no [`UdpHandler::receive`] runs
-/// or will, and the reference to the owner is gone.
+/// They live in the namespace that they were opened in and do not keep it. Drop (process context,
+/// may sleep, not within an RCU read section) closes both; when it returns no
+/// [`UdpHandler::receive`] runs or will, and the reference to the owner is gone.
 ///
 /// # Invariants
 ///
@@ -71,8 +71,8 @@ impl UdpPort {
         let slot = KBox::<Self>::new_uninit(GFP_KERNEL)?;
         let owner = Arc::into_raw(owner);
         let mut opened = ptr::null_mut();
-        // SAFETY: The namespace and the device are valid; the table fits the owner, a reference to which goes to the
-        // C side: it calls `release` with it exactly once, also on failure.
+        // SAFETY: The namespace and the device are valid; the table fits the owner, a reference to
+        // which goes to the C side: it calls `release` with it exactly once, also on failure.
         to_result(unsafe {
             bindings::wg_udp_open(
                 net.as_ptr(),
@@ -113,8 +113,8 @@ impl<T: UdpHandler> Handler<T> {
 
     /// # Safety
     ///
-    /// `owner` must have come from `Arc::<T>::into_raw` and be kept by the port, `port` must be open,
-    /// `skb` be a packet on no list that the caller gives away.
+    /// `owner` must have come from `Arc::<T>::into_raw` and be kept by the port, `port` must be
+    /// open, `skb` be a packet on no list that the caller gives away.
     unsafe extern "C" fn receive(
         owner: *mut bindings::wg_object,
         port: *mut bindings::wg_udp_port,
@@ -149,22 +149,22 @@ pub struct SendResult {
     /// The local source of the endpoint is of no use any more: the caller should forget it
     /// ([`Endpoint::clear_source`]). The cache is reset already.
     pub source_lost: bool,
-    /// The packet was handed over, but what is below did not take it: a filter, a queue that is full,
-    /// a policer, a device. It is counted as dropped by the device.
+    /// The packet was handed over, but what is below did not take it: a filter, a queue that is
+    /// full, a policer, a device. It is counted as dropped by the device.
     pub refused: bool,
 }
 
-/// Sends `skb` as the payload of one datagram to `to`, on behalf of `dev`, whose transmit counters go
-/// up by the payload.
+/// Sends `skb` as the payload of one datagram to `to`, on behalf of `dev`, whose transmit counters
+/// go up by the payload.
 ///
 /// `cache` is that of the peer, `None` for messages to someone unknown; it must be reset when the
 /// endpoint or `mark` changes. `ds` is the DS field of the outer header, `mark` the firewall mark.
 ///
-/// Process or BH context, not hard interrupts; may be entered again from within, when the route leads
-/// to another tunnel. C: `ip_route_output_flow`, `udp_tunnel_xmit_skb` and the IPv6 pendants.
+/// Process or BH context, not hard interrupts; may be entered again from within, when the route
+/// leads to another tunnel. C: `ip_route_output_flow`, `udp_tunnel_xmit_skb` and the IPv6 pendants.
 ///
-/// Errors are `ENONET` (no socket of that family), `EDESTADDRREQ` (no endpoint), `EMSGSIZE` (no datagram
-/// is that large), `ENOMEM` and those of the route lookup.
+/// Errors are `ENONET` (no socket of that family), `EDESTADDRREQ` (no endpoint), `EMSGSIZE` (no
+/// datagram is that large), `ENOMEM` and those of the route lookup.
 pub fn send(
     port: &UdpPort,
     dev: &NetDevice,

@@ -209,8 +209,8 @@ pub trait WorkHandler<O> {
 ///
 /// C counterpart: `struct work_struct`. A pending item owns a reference to the object, which it
 /// hands to its handler: the object lives at least until the handler returns, and dropping the last
-/// reference there is fine, as the work queue does not look at an item any more that it has started.
-/// For the same reason `Drop` has nothing to do: an item that goes away is not pending.
+/// reference there is fine, as the work queue does not look at an item any more that it has
+/// started. For the same reason `Drop` has nothing to do: an item that goes away is not pending.
 ///
 /// # Invariants
 ///
@@ -229,8 +229,9 @@ pub struct Work<O, H> {
     _handler: PhantomData<fn(O) -> H>,
 }
 
-// SAFETY: Work items may be used from all threads at once. The handles that they pass on are `Send`,
-// which all methods ask for: not these impls, as whether the object is `Send` depends on them.
+// SAFETY: Work items may be used from all threads at once. The handles that they pass on are
+// `Send`, which all methods ask for: not these impls, as whether the object is `Send` depends on
+// them.
 unsafe impl<O, H> Send for Work<O, H> {}
 // SAFETY: As above.
 unsafe impl<O, H> Sync for Work<O, H> {}

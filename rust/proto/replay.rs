@@ -31,7 +31,8 @@ pub enum ReplayError {
 /// # Invariants
 ///
 /// A bit of the ring is set exactly if its counter was accepted, for every counter from
-/// `next - 1 - REPLAY_WINDOW` on; bits of counters from `next` on are clear in the word of `next - 1`.
+/// `next - 1 - REPLAY_WINDOW` on; bits of counters from `next` on are clear in the word of `next -
+/// 1`.
 pub struct ReplayWindow {
     /// One more than the highest accepted counter; 0 before the first.
     next: u64,

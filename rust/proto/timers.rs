@@ -174,8 +174,9 @@ impl Timers {
         self.forget = NEVER;
     }
 
-    /// Notes an event. `jitter` is random, less than [`REKEY_JITTER`](crate::constants::REKEY_JITTER); one value for every call is
-    /// fine until it was used ([`Event::needs_jitter`]).
+    /// Notes an event. `jitter` is random, less than
+    /// [`REKEY_JITTER`](crate::constants::REKEY_JITTER); one value for every call is fine until it
+    /// was used ([`Event::needs_jitter`]).
     ///
     /// Returns the earliest deadline if the caller's timer has to be armed earlier than it is.
     #[inline]

@@ -124,7 +124,8 @@ fn admit(
             Err((Stat::TxCookie, NO_PEER))
         }
         MacState::ValidCookie => {
-            // The table is of this interface, so that one that is attacked takes no room from others.
+            // The table is of this interface, so that one that is attacked takes no room from
+            // others.
             let limiter = guard.limiter().ok_or((Stat::NoMemory, NO_PEER))?;
             limiter
                 .allow(0, address.ip(), now, &KernelCrypto)

@@ -71,8 +71,8 @@ impl WorkHandler<Shared<Peer>> for SendInitiation {
             trace::Handshake::InitiationSent,
             &endpoint,
         );
-        // Before it leaves: the response may be here before we go on, and ends the retries that this
-        // begins. Also where it cannot leave: then a retry is all the more wanted.
+        // Before it leaves: the response may be here before we go on, and ends the retries that
+        // this begins. Also where it cannot leave: then a retry is all the more wanted.
         peer.timer_event(Event::InitiationSent);
         send(&peer, message.as_bytes());
     }

@@ -3,8 +3,8 @@
 //! `GET_DEVICE`: an interface with all its peers, in as many messages as it takes.
 //!
 //! Between two messages only numbers are kept, no peer: peers and allowed IPs are listed in the
-//! order of numbers that are never used twice, so a list goes on behind what is gone in the meantime.
-//! User space is told by the generation that the list is not of one moment.
+//! order of numbers that are never used twice, so a list goes on behind what is gone in the
+//! meantime. User space is told by the generation that the list is not of one moment.
 
 use kernel::{
     prelude::*,
@@ -151,8 +151,8 @@ pub(super) fn put_public_state(nest: &mut Message<'_>, of: &Peer) -> Result<(), 
     Ok(())
 }
 
-/// Writes the allowed IPs of a peer from number `first` on; returns the number of the first that did
-/// not fit.
+/// Writes the allowed IPs of a peer from number `first` on; returns the number of the first that
+/// did not fit.
 fn put_allowed_ips(
     nest: &mut Message<'_>,
     entry: &PeerConfig,

@@ -60,12 +60,12 @@ const MAX_QUEUED_MESSAGES: u32 = 4096;
 /// worker is through with what came later.
 const LINGER: i64 = 100_000_000;
 
-/// How long a worker waits for what went another way before: as long as others wait for it. A CPU that
-/// somebody else keeps busy may take a dozen ticks of the clock.
+/// How long a worker waits for what went another way before: as long as others wait for it. A CPU
+/// that somebody else keeps busy may take a dozen ticks of the clock.
 const SETTLE: Duration = Duration::from_millis(100);
 
-/// Nanoseconds after a wait in vain in which there is none: a CPU that never comes to an end must not
-/// hold up one peer after the other.
+/// Nanoseconds after a wait in vain in which there is none: a CPU that never comes to an end must
+/// not hold up one peer after the other.
 const NO_SETTLING: i64 = 1_000_000_000;
 
 /// Nanoseconds: a flow counts as a large one for once to twice as long after something large.
@@ -77,8 +77,8 @@ const WORTH_A_WORKER: usize = 16 << 10;
 /// The share of one CPU's time, as its inverse, from which on a peer counts as busy.
 const BUSY_SHARE: i64 = 4;
 
-/// Small datagrams that wait, of one flow, from which on no more of them pass: whoever opens them all
-/// would be busy for too long.
+/// Small datagrams that wait, of one flow, from which on no more of them pass: whoever opens them
+/// all would be busy for too long.
 const MOST_TO_PASS: usize = 512;
 
 /// Bytes from which on softirqs and other threads may run before a worker decrypts more.
@@ -121,8 +121,8 @@ impl RxQueue {
         }
     }
 
-    /// What waits of these flows, if a small datagram of them may pass after it. All of that must be
-    /// small as well, and not much.
+    /// What waits of these flows, if a small datagram of them may pass after it. All of that must
+    /// be small as well, and not much.
     fn pass(&mut self, flows: Flows, now: i64) -> Option<SkbChain> {
         if self.large.at(now).meet(flows) {
             return None;
@@ -181,7 +181,8 @@ impl LargeFlows {
     }
 }
 
-/// What is known of packets that wait. Their `cb` has it too: `nonce` the flows, `mtu` the messages.
+/// What is known of packets that wait. Their `cb` has it too: `nonce` the flows, `mtu` the
+/// messages.
 struct Waiting {
     messages: u32,
     flows: FlowCounts,
@@ -313,8 +314,8 @@ impl RxLoad {
     }
 }
 
-/// Keeps a datagram from the socket for a worker, or appends it to those to be decrypted `here`; what
-/// was to be, is, before anything is left to a worker. Softirq.
+/// Keeps a datagram from the socket for a worker, or appends it to those to be decrypted `here`;
+/// what was to be, is, before anything is left to a worker. Softirq.
 pub(super) fn divert(
     device: ArcBorrow<'_, Device>,
     mut skb: SkBuff,

@@ -42,8 +42,8 @@ const NO_WAITING: Duration = Duration::from_millis(50);
 /// How long a peer stays bound to a CPU: what has left on it should be through its backlog by then.
 const LINGER: Duration = Duration::from_millis(20);
 
-/// Plain packets in one tick of the clock from which on two of one flow may follow each other so closely
-/// that one can overtake the other.
+/// Plain packets in one tick of the clock from which on two of one flow may follow each other so
+/// closely that one can overtake the other.
 const OFTEN: usize = 4;
 
 /// Messages that are not left to the worker on another CPU: that one has no time.
@@ -96,8 +96,8 @@ pub(crate) struct TxQueue {
     bound: Option<Bound>,
 }
 
-/// The CPU that small packets leave on, and until when. What leaves on another one could overtake what
-/// left before: each has a backlog and transmission queues of its own.
+/// The CPU that small packets leave on, and until when. What leaves on another one could overtake
+/// what left before: each has a backlog and transmission queues of its own.
 struct Bound {
     cpu: u32,
     until: Instant,
@@ -169,8 +169,9 @@ impl TxQueue {
         (duty, dropped)
     }
 
-    /// The CPU that the peer is bound to, if to any. It becomes bound when packets come often and another
-    /// CPU sends what is added here, or is about to, and stays so while that happens or the peer is busy.
+    /// The CPU that the peer is bound to, if to any. It becomes bound when packets come often and
+    /// another CPU sends what is added here, or is about to, and stays so while that happens or the
+    /// peer is busy.
     fn bound_to(&mut self, now: Instant, busy: bool, here: u32) -> Option<u32> {
         if self.state != State::Idle && self.cpu != here && self.load.is_often() {
             self.bind(self.cpu, now);

@@ -3,10 +3,10 @@
 //! Whether what is below takes trains.
 //!
 //! A UDP GSO packet may be refused where single messages are not: by a policer whose bucket is
-//! smaller, a filter that looks at lengths, a tunnel or a device. Nothing says so ahead, so what became
-//! of each train is looked at. Trains that are refused often lead to a trial with single messages. If
-//! most of those are taken, it was the size, and single messages it is for a minute. If they are
-//! refused as well, it was a queue that is full, and trains go on.
+//! smaller, a filter that looks at lengths, a tunnel or a device. Nothing says so ahead, so what
+//! became of each train is looked at. Trains that are refused often lead to a trial with single
+//! messages. If most of those are taken, it was the size, and single messages it is for a minute.
+//! If they are refused as well, it was a queue that is full, and trains go on.
 
 use core::time::Duration;
 

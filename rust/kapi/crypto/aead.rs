@@ -41,8 +41,8 @@ pub fn chacha20poly1305_encrypt(
 
 /// Decrypts `src` to `dst`, which is [`TAG_LEN`] bytes shorter.
 ///
-/// C counterpart: `chacha20poly1305_decrypt`. Returns false if the tag is wrong or the lengths do not
-/// fit; `dst` is not changed then.
+/// C counterpart: `chacha20poly1305_decrypt`. Returns false if the tag is wrong or the lengths do
+/// not fit; `dst` is not changed then.
 #[must_use]
 pub fn chacha20poly1305_decrypt(
     dst: &mut [u8],
@@ -100,8 +100,8 @@ pub fn chacha20poly1305_encrypt_in_place(
 
 /// Decrypts a buffer in place: the message, then its tag of [`TAG_LEN`] bytes.
 ///
-/// C counterpart: `chacha20poly1305_decrypt`. Returns false if the tag is wrong or missing; the buffer
-/// is not changed then. The tag stays where it is.
+/// C counterpart: `chacha20poly1305_decrypt`. Returns false if the tag is wrong or missing; the
+/// buffer is not changed then. The tag stays where it is.
 #[must_use]
 pub fn chacha20poly1305_decrypt_in_place(
     buffer: &mut [u8],
@@ -159,8 +159,8 @@ pub fn xchacha20poly1305_encrypt(
 
 /// Decrypts `src` to `dst`, which is [`TAG_LEN`] bytes shorter.
 ///
-/// C counterpart: `xchacha20poly1305_decrypt`. Returns false if the tag is wrong or the lengths do not
-/// fit; `dst` is not changed then.
+/// C counterpart: `xchacha20poly1305_decrypt`. Returns false if the tag is wrong or the lengths do
+/// not fit; `dst` is not changed then.
 #[must_use]
 pub fn xchacha20poly1305_decrypt(
     dst: &mut [u8],

@@ -18,13 +18,13 @@ use kernel::{
 
 /// A network device of our link kind.
 ///
-/// References are counted by `dev_hold` and `dev_put`. A device that is being unregistered waits until
-/// all of them are gone: hold one only as long as there is a reason.
+/// References are counted by `dev_hold` and `dev_put`. A device that is being unregistered waits
+/// until all of them are gone: hold one only as long as there is a reason.
 ///
 /// # Invariants
 ///
-/// The device was registered by `helpers/netdev.c` (its private area is a `struct wg_priv`), and has at
-/// least one reference as long as the `&NetDevice` lives.
+/// The device was registered by `helpers/netdev.c` (its private area is a `struct wg_priv`), and
+/// has at least one reference as long as the `&NetDevice` lives.
 #[repr(transparent)]
 pub struct NetDevice(Opaque<bindings::net_device>);
 
@@ -94,8 +94,8 @@ impl NetDevice {
         unsafe { bindings::wg_netdev_carrier_off(self.as_ptr()) }
     }
 
-    /// The namespace that the device is in. Any context. `None` when it is going away. C: `dev_net_rcu`,
-    /// `maybe_get_net`.
+    /// The namespace that the device is in. Any context. `None` when it is going away. C:
+    /// `dev_net_rcu`, `maybe_get_net`.
     pub fn net(&self) -> Option<Net> {
         // SAFETY: The device is valid; the helper returns a reference of ours or null.
         let net = unsafe { bindings::wg_netdev_net(self.as_ptr()) };
@@ -136,7 +136,8 @@ impl NetDevice {
         unsafe { bindings::wg_netdev_rx_frame_error(self.as_ptr()) }
     }
 
-    /// Counts an inner packet whose length is wrong (`rx_errors` and `rx_length_errors`). Any context.
+    /// Counts an inner packet whose length is wrong (`rx_errors` and `rx_length_errors`). Any
+    /// context.
     pub fn rx_length_error(&self) {
         // SAFETY: The device is valid.
         unsafe { bindings::wg_netdev_rx_length_error(self.as_ptr()) }
@@ -148,8 +149,8 @@ impl NetDevice {
         unsafe { bindings::wg_netdev_rx_stats(self.as_ptr(), packets, bytes) }
     }
 
-    /// Adds to the per-CPU transmit counters. Process or BH context. Not for packets that go through
-    /// [`crate::udp::send`], which counts by itself.
+    /// Adds to the per-CPU transmit counters. Process or BH context. Not for packets that go
+    /// through [`crate::udp::send`], which counts by itself.
     pub fn tstats_tx(&self, packets: u64, bytes: u64) {
         // SAFETY: The device is valid and has per-CPU statistics.
         unsafe { bindings::wg_netdev_tx_stats(self.as_ptr(), packets, bytes) }

@@ -43,8 +43,8 @@ pub trait Driver: Send + Sync + Sized + 'static {
     /// The answer for the user; the device stays down.
     fn open(this: &Arc<Self>) -> Result;
 
-    /// The device goes down (`ndo_stop`). No [`Driver::xmit`] begins until the next `open`; one that
-    /// began before may still run.
+    /// The device goes down (`ndo_stop`). No [`Driver::xmit`] begins until the next `open`; one
+    /// that began before may still run.
     fn stop(this: &Arc<Self>);
 
     /// The device is going for good, and is down. None of the other functions is running or will be
@@ -59,18 +59,19 @@ pub trait Driver: Send + Sync + Sized + 'static {
     fn xmit(this: &Self, skb: SkBuff) -> Result;
 
     /// The namespace that the device was created from goes away, the device lives on elsewhere. The
-    /// carrier is off, [`NetDevice::creating_net`] is already `None`. Sockets and cached routes must go.
+    /// carrier is off, [`NetDevice::creating_net`] is already `None`. Sockets and cached routes
+    /// must go.
     fn creating_net_exit(this: &Arc<Self>);
 
-    /// The system is about to sleep: forget the session keys. Not called where the system does that by
-    /// itself all the time (autosleep).
+    /// The system is about to sleep: forget the session keys. Not called where the system does that
+    /// by itself all the time (autosleep).
     fn suspend(this: &Arc<Self>);
 
     /// The virtual machine was forked: two machines have the same keys now.
     fn vm_forked(this: &Arc<Self>);
 
-    /// The name of the driver's own counter number `index`, for `ethtool -S`; `None` behind the last.
-    /// At most 31 bytes.
+    /// The name of the driver's own counter number `index`, for `ethtool -S`; `None` behind the
+    /// last. At most 31 bytes.
     fn counter_name(index: usize) -> Option<&'static CStr>;
 
     /// The value of that counter.
@@ -109,8 +110,8 @@ fn is_driver<T: Driver>() -> bool {
 
 /// The link kind `wireguard` and the notifiers that its devices need, registered while this lives.
 ///
-/// Drop (process context, may sleep) removes all devices of the kind and waits until they are freed;
-/// afterwards no callback runs or will.
+/// Drop (process context, may sleep) removes all devices of the kind and waits until they are
+/// freed; afterwards no callback runs or will.
 ///
 /// # Invariants
 ///
@@ -154,8 +155,9 @@ impl<T: Driver> Registration<T> {
             headroom: config.headroom,
             tailroom: config.tailroom,
         };
-        // SAFETY: The table is complete and lives as long as the module's text; its functions accept
-        // the objects that `create` made, which are of type `Arc<T>`: `T` is the only driver type.
+        // SAFETY: The table is complete and lives as long as the module's text; its functions
+        // accept the objects that `create` made, which are of type `Arc<T>`: `T` is the only driver
+        // type.
         to_result(unsafe { bindings::wg_link_register(&Self::OPS, &config) })?;
         // INVARIANT: Just registered.
         Ok(Self(PhantomData))
@@ -180,8 +182,8 @@ pub enum Selector<'a> {
 
 /// The object behind a device in `net`.
 ///
-/// Process context. The object stays valid after RTNL is given back, but the device may be gone then.
-/// C: `__dev_get_by_index`, `__dev_get_by_name`.
+/// Process context. The object stays valid after RTNL is given back, but the device may be gone
+/// then. C: `__dev_get_by_index`, `__dev_get_by_name`.
 ///
 /// # Errors
 ///
@@ -198,8 +200,8 @@ pub fn find<T: Driver>(net: &Net, selector: Selector<'_>, _rtnl: &Rtnl) -> Resul
     // SAFETY: RTNL is held (`_rtnl`), `name` is null or a C string.
     to_result(unsafe { bindings::wg_netdev_find(net.as_ptr(), index, name, &mut object) })?;
     let object = NonNull::new(object).ok_or(ENODEV)?;
-    // SAFETY: `object` came from `Arc::<T>::into_raw` in `create`, and the device keeps it while RTNL
-    // is held.
+    // SAFETY: `object` came from `Arc::<T>::into_raw` in `create`, and the device keeps it while
+    // RTNL is held.
     Ok((*unsafe { borrowed::<T>(object.as_ptr()) }).clone())
 }
 
@@ -227,8 +229,8 @@ pub fn for_each<T: Driver>(_rtnl: &Rtnl, mut f: impl FnMut(&NetDevice, &Arc<T>))
 ///
 /// # Safety
 ///
-/// `object` must come from `Arc::<T>::into_raw`, and someone else must keep a reference as long as the
-/// result is used.
+/// `object` must come from `Arc::<T>::into_raw`, and someone else must keep a reference as long as
+/// the result is used.
 unsafe fn borrowed<T>(object: *mut bindings::wg_object) -> ManuallyDrop<Arc<T>> {
     // SAFETY: By the contract; the count is left as it is.
     ManuallyDrop::new(unsafe { Arc::from_raw(object.cast::<T>()) })
@@ -250,8 +252,8 @@ unsafe extern "C" fn create<T: Driver>(dev: *mut bindings::net_device) -> c_int 
 
 /// # Safety
 ///
-/// For this and the following callbacks: `object` must have been published by `create`, and the device
-/// must keep its reference for the time of the call.
+/// For this and the following callbacks: `object` must have been published by `create`, and the
+/// device must keep its reference for the time of the call.
 unsafe extern "C" fn open<T: Driver>(object: *mut bindings::wg_object) -> c_int {
     // SAFETY: By the contract.
     let this = unsafe { borrowed::<T>(object) };

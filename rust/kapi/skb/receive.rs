@@ -99,9 +99,9 @@ impl SkBuff {
     /// (ChaCha20-Poly1305, no additional data), then strips header and tag.
     ///
     /// `true`: the data is now the plaintext, linear. `false`: not authentic, too short or out of
-    /// memory; drop the packet. Memory that others may see (clones, fragments) is never written: then
-    /// the plaintext lands in a buffer of its own. [`SkBuff::cb`] is kept. Any context but hard
-    /// interrupts.
+    /// memory; drop the packet. Memory that others may see (clones, fragments) is never written:
+    /// then the plaintext lands in a buffer of its own. [`SkBuff::cb`] is kept. Any context but
+    /// hard interrupts.
     pub fn open(&mut self, header_len: usize, nonce: u64, key: &[u8; 32]) -> bool {
         let Ok(header_len) = u32::try_from(header_len) else {
             return false;
@@ -133,8 +133,8 @@ impl SkBuff {
     }
 
     /// Makes an opened message the inner packet that it carries: `len` bytes of `inner`, clean of
-    /// everything that the outer packet left behind, marked as already checked. `fresh`: it comes from
-    /// [`Train::open_at`](super::Train::open_at), so there is nothing to clean.
+    /// everything that the outer packet left behind, marked as already checked. `fresh`: it comes
+    /// from [`Train::open_at`](super::Train::open_at), so there is nothing to clean.
     ///
     /// # Errors
     ///

@@ -33,14 +33,14 @@ impl SkbChain {
     /// one UDP GSO packet that is ready for [`udp::send`](crate::udp::send).
     ///
     /// The texts have `full` bytes with padding, that of the last packet `last`, which is not more.
-    /// There may be [`run_limit`] of them. The messages have nonces from `nonce` on; `header` goes in
-    /// front of each, its last eight bytes being the nonce in little-endian order. The flow hash is
-    /// that of the first packet. Process or BH context.
+    /// There may be [`run_limit`] of them. The messages have nonces from `nonce` on; `header` goes
+    /// in front of each, its last eight bytes being the nonce in little-endian order. The flow hash
+    /// is that of the first packet. Process or BH context.
     ///
     /// # Errors
     ///
-    /// The packets as they were if memory is short or the lengths do not fit. Some of the nonces may
-    /// have been used then, for just these packets.
+    /// The packets as they were if memory is short or the lengths do not fit. Some of the nonces
+    /// may have been used then, for just these packets.
     pub fn seal_run(
         self,
         header: &[u8; 16],
@@ -72,8 +72,8 @@ impl SkbChain {
             )
         };
         match (NonNull::new(sealed), NonNull::new(list)) {
-            // SAFETY: On success the helper took the list and gives a packet of ours, which is on no
-            // list and has no device and no route.
+            // SAFETY: On success the helper took the list and gives a packet of ours, which is on
+            // no list and has no device and no route.
             (Some(sealed), _) => Ok(unsafe { SkBuff::from_raw(sealed) }),
             // SAFETY: On failure the list is ours as before.
             (None, Some(list)) => Err(unsafe { SkbChain::from_list(list) }),

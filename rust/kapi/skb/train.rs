@@ -59,9 +59,9 @@ impl Train<'_> {
     }
 
     /// The hash of the flow of the packet in the message whose text, without header and tag, is
-    /// `len` bytes of data from `offset` on; `None` if that cannot be told: a fragment, headers that
-    /// are long or not known to the kernel. Nothing is authentic and nothing is written: good for a
-    /// guess about what to do first. RCU read lock.
+    /// `len` bytes of data from `offset` on; `None` if that cannot be told: a fragment, headers
+    /// that are long or not known to the kernel. Nothing is authentic and nothing is written: good
+    /// for a guess about what to do first. RCU read lock.
     ///
     /// C: `__skb_flow_dissect`, `flow_hash_from_keys`.
     pub fn flow_at(
@@ -105,7 +105,8 @@ impl Train<'_> {
     /// comes as a packet of its own. `None` if it is not authentic, too short, or memory is short.
     ///
     /// The message and what is before it are arbitrary afterwards: open the messages of a train in
-    /// order. Memory that others may see (clones, fragments of files) is never written. BH disabled.
+    /// order. Memory that others may see (clones, fragments of files) is never written. BH
+    /// disabled.
     pub fn open_at(
         &mut self,
         offset: usize,

@@ -97,8 +97,8 @@ impl SkBuff {
         unsafe { bindings::wg_skb_orphan(self.as_ptr()) }
     }
 
-    /// Makes plain packets of a GSO packet that `dev` was given to send (all checksums complete), in
-    /// order; a packet that is not GSO comes back alone. Each one carries the hash of its flow.
+    /// Makes plain packets of a GSO packet that `dev` was given to send (all checksums complete),
+    /// in order; a packet that is not GSO comes back alone. Each one carries the hash of its flow.
     ///
     /// BH disabled. C: `skb_gso_segment(skb, 0)`, `skb_get_hash`.
     ///

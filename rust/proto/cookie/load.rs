@@ -5,8 +5,8 @@
 use crate::constants::{UNDER_LOAD_HYSTERESIS, UNDER_LOAD_THRESHOLD};
 use crate::time::Instant;
 
-/// So many messages refused in a second make another one: twice what may be left in the queue when it
-/// is not long any more.
+/// So many messages refused in a second make another one: twice what may be left in the queue when
+/// it is not long any more.
 const FLOOD: usize = 2 * UNDER_LOAD_THRESHOLD;
 
 /// Watches the queue of waiting handshake messages of one device.

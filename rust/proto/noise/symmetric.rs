@@ -112,7 +112,8 @@ impl Symmetric {
         Ok(())
     }
 
-    /// Ends the handshake. The keys of the session: the initiator's sending key, then the responder's.
+    /// Ends the handshake. The keys of the session: the initiator's sending key, then the
+    /// responder's.
     pub(super) fn split(&self, crypto: &impl Crypto) -> (SymmetricKey, SymmetricKey) {
         let mut initiator = SymmetricKey::zeroed();
         let mut responder = SymmetricKey::zeroed();
