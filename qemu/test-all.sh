@@ -81,7 +81,7 @@ kept_of() {
 		for file in "$WG_TREE/$here"/*.sh; do
 			name=${file##*/} name=${name%.sh}
 			# NAME_long.sh runs NAME.sh for a longer time.
-			[[ $name == lib || " ${suite%%\'*} " =~ \ "$name"(_long)?\  ]] || without+=(":!$here/$name.sh")
+			[[ $name == lib || " ${suite%%\'*} " =~ \ "$name"(_long)?\  ]] || without+=(":!$here/$name.sh" ":!$here/${name}_cases.py")
 		done
 	fi
 	{

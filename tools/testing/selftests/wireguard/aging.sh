@@ -10,6 +10,6 @@
 dir=$(cd "$(dirname "$0")" && pwd)
 modprobe wireguard 2> /dev/null
 export PYTHONDONTWRITEBYTECODE=1 PYTHONPATH="$dir"
-# A /sys that shows the new network namespace.
+# A /sys that shows the new network namespace, and the driver's debug lines.
 # shellcheck disable=SC2016
-exec unshare --net --mount bash -c 'mount -t sysfs sysfs /sys && exec python3 "$1"' bash "$dir/aging_cases.py"
+exec unshare --net --mount bash -c 'mount -t sysfs sysfs /sys && mount -t debugfs none /sys/kernel/debug && exec python3 "$1"' bash "$dir/aging_cases.py"

@@ -9,7 +9,6 @@ first case, and every case waits for its own scenario.
 import os
 import re
 import socket
-import sys
 import threading
 import time
 
@@ -295,9 +294,6 @@ def _wipe():
 
 if __name__ == "__main__":
     run("ip", "link", "set", "lo", "up")
-    if not os.access(CONTROL, os.W_OK):
-        print("1..0 # SKIP no dynamic debug")
-        sys.exit(4)
     with open(CONTROL, "w", encoding="ascii") as control:
         control.write("module wireguard +p")
     try:
