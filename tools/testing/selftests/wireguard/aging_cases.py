@@ -14,7 +14,7 @@ import time
 
 import ktap
 from ktap import case, equal, run, true
-from protocol_load import cookie_under_load, flood
+from protocol_flood import cookie_under_load, flood
 from protocol_world import world
 from wgcrypto import mac
 from wgpeer import COOKIE, DATA, INITIATION, RESPONSE

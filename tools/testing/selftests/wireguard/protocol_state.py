@@ -13,7 +13,7 @@ import genl
 import ktap
 import wgpeer
 from ktap import case, equal, refused, run, true, wait_until
-from protocol_load import cookie_under_load, flood
+from protocol_flood import cookie_under_load, flood
 from protocol_world import World
 from wgcrypto import public_key
 from wgpeer import COOKIE, DATA, INITIATION, RESPONSE
