@@ -70,19 +70,36 @@ words=(':!Documentation' ':!README.md')
 clean=''
 [[ -n $(git -C "$WG_TREE" status --porcelain -- . "${words[@]}") ]] || clean=1
 
+tests=tools/testing/selftests/wireguard
+
+# unused_by SUITE: the guest tests and their parts that files of these names, and what they name in
+# turn, do not name.
+unused_by() {
+	local used=" lib.sh" left file found=1
+	read -r -a left < <(cd "$WG_TREE/$tests" && echo *.sh *.py)
+	for file in $1; do used+=" $file.sh"; done
+	used+=' '
+	while ((found)); do
+		found=0
+		for file in "${left[@]}"; do
+			[[ $used != *" $file "* ]] || continue
+			# shellcheck disable=SC2086
+			(cd "$WG_TREE/$tests" && grep -qE "(^|[^[:alnum:]_])(${file/./\\.}|(import|from) ${file%.*})([^[:alnum:]_]|\$)" $used) || continue
+			used+="$file " found=1
+		done
+	done
+	for file in "${left[@]}"; do [[ $used == *" $file "* ]] || echo "$file"; done
+}
+
 # kept_of COMMAND: where it is kept that a part has passed: by its command and by the code that it
 # was, which is all but words. A part that names files of guest tests does not depend on the other
 # ones, nor on what no guest test uses.
 kept_of() {
-	local without=("${words[@]}") here=tools/testing/selftests/wireguard file name suite
+	local without=("${words[@]}") suite file
 	if [[ $1 == *SUITE=\'* ]]; then
 		suite=${1#*SUITE=\'}
-		without+=(':!.ci' ':!bench' ':!debian' ':!fuzz' ':!man' ':!qemu/test-all.sh')
-		for file in "$WG_TREE/$here"/*.sh; do
-			name=${file##*/} name=${name%.sh}
-			# NAME_long.sh runs NAME.sh for a longer time.
-			[[ $name == lib || " ${suite%%\'*} " =~ \ "$name"(_long)?\  ]] || without+=(":!$here/$name.sh" ":!$here/${name}_cases.py")
-		done
+		without+=(':!.ci' ':!bench' ':!debian' ':!fuzz' ':!man' ':!qemu/test-all.sh' ":!$tests/twovm")
+		while read -r file; do without+=(":!$tests/$file"); done < <(unused_by "${suite%%\'*}")
 	fi
 	{
 		printf '%s\n' "$1"

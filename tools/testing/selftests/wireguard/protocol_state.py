@@ -13,7 +13,7 @@ import genl
 import ktap
 import wgpeer
 from ktap import case, equal, refused, run, true, wait_until
-from protocol_flood import cookie_under_load, flood
+from protocol_flood import BEHIND, cookie_under_load, flood
 from protocol_world import World
 from wgcrypto import public_key
 from wgpeer import COOKIE, DATA, INITIATION, RESPONSE
@@ -140,13 +140,13 @@ def _load(w):
                               genl.array(genl.PEERS, [genl.peer(other.public)])), 0, "another interface")
         run("ip", "link", "set", "wg1", "up")
         sock, found = w.outside(), set()
-        sock.settimeout(3)
+        sock.settimeout(BEHIND)
         for _ in range(5):
             mine, theirs = end.peer.initiation(), other.initiation()
             flood(w)
             end.send(mine)
             sock.sendto(theirs, ("127.0.0.1", 51821))
-            answer = end.receive(timeout=3.0)
+            answer = end.receive(timeout=BEHIND)
             reply = sock.recv(200)
             if answer and answer[0] == COOKIE:
                 found.add(reply[0])
@@ -163,7 +163,7 @@ def _load(w):
         time.sleep(1.0 + 0.5 * ktap.SLOWNESS)
         end.drain()
         end.send(end.peer.initiation())
-        answer = end.receive(timeout=3.0)
+        answer = end.receive(timeout=BEHIND)
         equal(answer and answer[0], RESPONSE, "after the flood")
     finally:
         run("ip", "link", "del", "wg1", check=False)
@@ -174,8 +174,11 @@ def _cookie_counted(w):
     end = w.end()
     cookie_under_load(end, w)
     wait_until(5, lambda: w.stat("tx_packets") > 100, "cookie replies")
-    time.sleep(0.5)
-    packets, octets = w.stats("tx_packets", "tx_bytes")
+    before = None
+    while before != (now := w.stats("tx_packets", "tx_bytes")):
+        before = now
+        time.sleep(0.5)
+    packets, octets = now
     responses = end.bytes()[1]
     true(responses % 92 == 0, "the peer's bytes are responses")
     equal(octets - responses, 64 * (packets - responses // 92), "bytes of the link")
@@ -218,7 +221,7 @@ def answers(groups, w):
             end.send(message)
     socks = {end.sock: number for number, (end, _) in enumerate(messages)}
     counts, last = [0] * len(messages), began
-    while ready := select.select(socks, [], [], 1.0)[0]:
+    while ready := select.select(socks, [], [], BEHIND / 3 if any(counts) else BEHIND)[0]:
         last = time.monotonic()
         for sock in ready:
             equal(sock.recv(200)[0], RESPONSE, "answer to a valid mac2")
