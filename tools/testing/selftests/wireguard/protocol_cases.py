@@ -476,7 +476,13 @@ def _new_key(w):
 def _order(w):
     end = w.end()
     s = end.handshake()
-    numbers = [end.echo(s) for _ in range(60)]
+    # On one CPU: where each has a backlog, who moves can overtake himself, with or without a tunnel.
+    everywhere = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(everywhere)})
+    try:
+        numbers = [end.echo(s) for _ in range(60)]
+    finally:
+        os.sched_setaffinity(0, everywhere)
     counters, answered = [], []
     while len(answered) < 60:
         message = end.receive(DATA, 2)
