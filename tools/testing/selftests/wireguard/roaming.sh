@@ -181,6 +181,8 @@ t_fwmark_counted() {
 			}
 		}
 	RULES
+	# Two that wait for a session would leave as one.
+	on A ping -q -c 1 -W 10 10.77.0.2
 	pings A 10.77.0.2
 	pings B 10.77.0.1
 	on A nft list ruleset > "$WORK/rules"
