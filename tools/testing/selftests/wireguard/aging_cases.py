@@ -229,8 +229,7 @@ class OurCookie:
         fresh = self.end.peer.read_cookie(answer)
         true(fresh not in (None, self.cookie), "another cookie")
         message = self.end.peer.initiation(cookie=fresh)
-        flood(self.w)
-        self.end.send(message)
+        flood(self.w, within=lambda: self.end.send(message))
         answer = self.end.receive(timeout=3.0)
         equal(answer and answer[0], RESPONSE, "answer to the new cookie")
 

@@ -4,6 +4,8 @@
 import os
 import random
 
+from ktap import SLOWNESS
+
 
 class Dice:
     """A source of choices; `seed` is any integer."""
@@ -52,5 +54,5 @@ def seed():
 
 
 def seconds(default):
-    """FUZZ_SECONDS of the environment, or the default."""
-    return float(os.environ.get("FUZZ_SECONDS") or default)
+    """FUZZ_SECONDS of the environment, or the default, longer on slow kernels."""
+    return float(os.environ.get("FUZZ_SECONDS") or default * SLOWNESS)

@@ -10,7 +10,7 @@ import genl
 import ktap
 import wgpeer
 from ktap import case, equal, refused, true
-from protocol_flood import BEHIND, cookie_under_load, flood
+from protocol_flood import PATIENCE, cookie_under_load, flood
 from wgcrypto import mac
 from wgpeer import COOKIE, DATA, INITIATION, RESPONSE
 
@@ -24,14 +24,12 @@ def _cookie(w):
     # Prepared, then sent right behind a new flood.
     good = end.peer.initiation(cookie=cookie)
     bad = end.peer.initiation(cookie=os.urandom(16))
-    flood(w)
-    end.send(good)
-    got = end.receive(timeout=BEHIND)
+    flood(w, within=lambda: end.send(good))
+    got = end.receive(timeout=PATIENCE)
     equal(got and got[0], RESPONSE, "answer to a valid mac2")
     time.sleep(0.05)
-    flood(w)
-    end.send(bad)
-    got = end.receive(timeout=BEHIND)
+    flood(w, within=lambda: end.send(bad))
+    got = end.receive(timeout=PATIENCE)
     equal(got and got[0], COOKIE, "answer to a wrong mac2")
 
 
@@ -43,15 +41,13 @@ def _bound(w):
     for what, sock in [("another port", w.outside()), ("another address", w.outside("127.0.0.7", home.getsockname()[1]))]:
         message = end.peer.initiation(cookie=cookie)
         end.sock = sock
-        flood(w)
-        end.send(message)
-        got = end.receive(timeout=BEHIND)
+        flood(w, within=lambda: end.send(message))  # pylint: disable=cell-var-from-loop
+        got = end.receive(timeout=PATIENCE)
         equal(got and got[0], COOKIE, what)
     end.sock = home
     message = end.peer.initiation(cookie=cookie)
-    flood(w)
-    end.send(message)
-    got = end.receive(timeout=BEHIND)
+    flood(w, within=lambda: end.send(message))
+    got = end.receive(timeout=PATIENCE)
     equal(got and got[0], RESPONSE, "from home")
 
 
@@ -63,8 +59,7 @@ def _load_rest(w):
     end.alive()
     bad = bytearray(other.peer.initiation())
     bad[120] ^= 1
-    flood(w)
-    other.send(bytes(bad))
+    flood(w, within=lambda: other.send(bytes(bad)))
     for _ in range(5):
         end.alive()
     other.quiet(timeout=1.5)
@@ -78,12 +73,10 @@ def _ratelimit(w):
         end.sock = first.sock
     cookie = cookie_under_load(first, w)
     messages = [end.peer.initiation(cookie=cookie) for end in ends]
-    flood(w)
-    for message in messages:
-        first.send(message)
+    flood(w, within=lambda: [first.send(message) for message in messages])
     kinds, times = [], []
     while True:
-        got = first.receive(timeout=BEHIND / 3 if kinds else BEHIND)
+        got = first.receive(timeout=PATIENCE / 3 if kinds else PATIENCE)
         if got is None:
             break
         kinds.append(got[0])

@@ -13,7 +13,7 @@ import genl
 import ktap
 import wgpeer
 from ktap import case, equal, refused, run, true, wait_until
-from protocol_flood import BEHIND, cookie_under_load, flood
+from protocol_flood import PATIENCE, cookie_under_load, flood
 from protocol_world import World
 from wgcrypto import public_key
 from wgpeer import COOKIE, DATA, INITIATION, RESPONSE
@@ -140,13 +140,16 @@ def _load(w):
                               genl.array(genl.PEERS, [genl.peer(other.public)])), 0, "another interface")
         run("ip", "link", "set", "wg1", "up")
         sock, found = w.outside(), set()
-        sock.settimeout(BEHIND)
+        sock.settimeout(PATIENCE)
         for _ in range(5):
             mine, theirs = end.peer.initiation(), other.initiation()
-            flood(w)
-            end.send(mine)
-            sock.sendto(theirs, ("127.0.0.1", 51821))
-            answer = end.receive(timeout=BEHIND)
+
+            def ask():
+                end.send(mine)  # pylint: disable=cell-var-from-loop
+                sock.sendto(theirs, ("127.0.0.1", 51821))  # pylint: disable=cell-var-from-loop
+
+            flood(w, within=ask)
+            answer = end.receive(timeout=PATIENCE)
             reply = sock.recv(200)
             if answer and answer[0] == COOKIE:
                 found.add(reply[0])
@@ -163,7 +166,7 @@ def _load(w):
         time.sleep(1.0 + 0.5 * ktap.SLOWNESS)
         end.drain()
         end.send(end.peer.initiation())
-        answer = end.receive(timeout=BEHIND)
+        answer = end.receive(timeout=PATIENCE)
         equal(answer and answer[0], RESPONSE, "after the flood")
     finally:
         run("ip", "link", "del", "wg1", check=False)
@@ -214,19 +217,23 @@ def answers(groups, w):
     messages = [(ends[0], [end.peer.initiation(cookie=cookie) for end in ends]) for ends, cookie in groups]
     for end, _ in messages:
         end.drain()
-    flood(w)
-    began = time.monotonic()
-    for end, several in messages:
-        for message in several:
-            end.send(message)
+    asked = []
+
+    def ask():
+        asked.append(time.monotonic())
+        for end, several in messages:
+            for message in several:
+                end.send(message)
+
+    flood(w, within=ask)
     socks = {end.sock: number for number, (end, _) in enumerate(messages)}
-    counts, last = [0] * len(messages), began
-    while ready := select.select(socks, [], [], BEHIND / 3 if any(counts) else BEHIND)[0]:
+    counts, last = [0] * len(messages), asked[0]
+    while ready := select.select(socks, [], [], PATIENCE / 3 if any(counts) else PATIENCE)[0]:
         last = time.monotonic()
         for sock in ready:
             equal(sock.recv(200)[0], RESPONSE, "answer to a valid mac2")
             counts[socks[sock]] += 1
-    return counts, last - began
+    return counts, last - asked[0]
 
 
 @case("C6 IPv6: a /64 counts as one source, another /64 on its own")
