@@ -14,7 +14,7 @@ import time
 
 import ktap
 from ktap import case, equal, run, true
-from protocol_flood import cookie_under_load, flood
+from protocol_flood import PATIENCE, cookie_under_load, flood
 from protocol_world import world
 from wgcrypto import mac
 from wgpeer import COOKIE, DATA, INITIATION, RESPONSE
@@ -218,9 +218,8 @@ class OurCookie:
         sleep_until(self.got + 126)
         for _ in range(5):
             message = self.end.peer.initiation(cookie=self.cookie)
-            flood(self.w)
-            self.end.send(message)
-            answer = self.end.receive(timeout=3.0)
+            flood(self.w, within=lambda: self.end.send(message))  # pylint: disable=cell-var-from-loop
+            answer = self.end.receive(timeout=PATIENCE)
             if answer and answer[0] == COOKIE:
                 break
             # Not under load: an answer says nothing.
@@ -230,7 +229,7 @@ class OurCookie:
         true(fresh not in (None, self.cookie), "another cookie")
         message = self.end.peer.initiation(cookie=fresh)
         flood(self.w, within=lambda: self.end.send(message))
-        answer = self.end.receive(timeout=3.0)
+        answer = self.end.receive(timeout=PATIENCE)
         equal(answer and answer[0], RESPONSE, "answer to the new cookie")
 
 
