@@ -11,6 +11,7 @@ import re
 import socket
 import threading
 import time
+from functools import partial
 
 import ktap
 from ktap import case, equal, run, true
@@ -218,7 +219,7 @@ class OurCookie:
         sleep_until(self.got + 126)
         for _ in range(5):
             message = self.end.peer.initiation(cookie=self.cookie)
-            flood(self.w, within=lambda: self.end.send(message))  # pylint: disable=cell-var-from-loop
+            flood(self.w, within=partial(self.end.send, message))
             answer = self.end.receive(timeout=PATIENCE)
             if answer and answer[0] == COOKIE:
                 break
@@ -228,7 +229,7 @@ class OurCookie:
         fresh = self.end.peer.read_cookie(answer)
         true(fresh not in (None, self.cookie), "another cookie")
         message = self.end.peer.initiation(cookie=fresh)
-        flood(self.w, within=lambda: self.end.send(message))
+        flood(self.w, within=partial(self.end.send, message))
         answer = self.end.receive(timeout=PATIENCE)
         equal(answer and answer[0], RESPONSE, "answer to the new cookie")
 

@@ -4,6 +4,7 @@
 import os
 import socket
 import struct
+from functools import partial
 
 from ktap import SLOWNESS, equal, true
 from protocol_world import PORT
@@ -12,6 +13,7 @@ from wgpeer import COOKIE, INITIATION
 
 UDP_SEGMENT = 103
 FLOOD = 1600
+# More than the 512 that have to wait for the device to be under load.
 BEHIND_IT = 700
 # Seconds for the answer to what stands in a flood.
 PATIENCE = 3.0 * SLOWNESS
@@ -42,7 +44,7 @@ def cookie_under_load(end, w):
     """A cookie for `end`: repeats until the device denies an initiation of ours."""
     for _ in range(6):
         ready = end.peer.initiation()
-        flood(w, within=lambda: end.send(ready))  # pylint: disable=cell-var-from-loop
+        flood(w, within=partial(end.send, ready))
         reply = end.receive(COOKIE, PATIENCE)
         # One to an earlier initiation is of no use any more.
         while reply and reply[4:8] != ready[4:8]:

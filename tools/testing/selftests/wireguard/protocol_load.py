@@ -5,6 +5,7 @@ import os
 import socket
 import struct
 import time
+from functools import partial
 
 import genl
 import ktap
@@ -21,14 +22,14 @@ def _cookie(w):
     end.handshake()
     cookie = cookie_under_load(end, w)
     equal(end.tos, 0, "TOS of the cookie reply")
-    # Prepared, then sent right behind a new flood.
+    # Prepared, then sent within a new flood.
     good = end.peer.initiation(cookie=cookie)
     bad = end.peer.initiation(cookie=os.urandom(16))
-    flood(w, within=lambda: end.send(good))
+    flood(w, within=partial(end.send, good))
     got = end.receive(timeout=PATIENCE)
     equal(got and got[0], RESPONSE, "answer to a valid mac2")
     time.sleep(0.05)
-    flood(w, within=lambda: end.send(bad))
+    flood(w, within=partial(end.send, bad))
     got = end.receive(timeout=PATIENCE)
     equal(got and got[0], COOKIE, "answer to a wrong mac2")
 
@@ -41,12 +42,12 @@ def _bound(w):
     for what, sock in [("another port", w.outside()), ("another address", w.outside("127.0.0.7", home.getsockname()[1]))]:
         message = end.peer.initiation(cookie=cookie)
         end.sock = sock
-        flood(w, within=lambda: end.send(message))  # pylint: disable=cell-var-from-loop
+        flood(w, within=partial(end.send, message))
         got = end.receive(timeout=PATIENCE)
         equal(got and got[0], COOKIE, what)
     end.sock = home
     message = end.peer.initiation(cookie=cookie)
-    flood(w, within=lambda: end.send(message))
+    flood(w, within=partial(end.send, message))
     got = end.receive(timeout=PATIENCE)
     equal(got and got[0], RESPONSE, "from home")
 
@@ -59,7 +60,7 @@ def _load_rest(w):
     end.alive()
     bad = bytearray(other.peer.initiation())
     bad[120] ^= 1
-    flood(w, within=lambda: other.send(bytes(bad)))
+    flood(w, within=partial(other.send, bytes(bad)))
     for _ in range(5):
         end.alive()
     other.quiet(timeout=1.5)
