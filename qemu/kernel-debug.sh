@@ -18,8 +18,7 @@ what=${1:-builddir}
 [[ $WG_ARCH == amd64 ]] || die "there is a $WG_VARIANT kernel for amd64 only"
 make_args=(ARCH=x86_64 LLVM=-19 LOCALVERSION='')
 # Where these fragments have a say, they have the last one.
-configs=("$WG_QEMU/config/guest.config" "$WG_QEMU/config/$WG_VARIANT.config")
-[[ $WG_VARIANT != debug ]] || configs+=("$WG_QEMU/config/net.config")
+configs=("$WG_QEMU/config/guest.config" "$WG_QEMU/config/net.config" "$WG_QEMU/config/$WG_VARIANT.config")
 
 stock() { WG_VARIANT=stock "$WG_QEMU/kernel.sh" "$@"; }
 

@@ -9,6 +9,8 @@
 #   RESUME=1             do not repeat what has passed on the same code: hours can
 #                        be had in pieces. Only of a tree without changes
 #   LIST=1               run nothing, only tell what has passed so
+#   RECORD=FILE          where that is kept (Documentation/test-all.txt): one line a
+#                        part, so that it goes with the tree from machine to machine
 #
 # A part passes if its command exits with 0 and its last count has no failure;
 # one that counts nothing is one failure. Exit status 0: nothing failed.
@@ -17,20 +19,19 @@ set -uo pipefail
 # shellcheck source=qemu/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-# The long tests need more time for a file and for the machine than others.
-nightly="TEST_TIMEOUT=3600 VM_TIMEOUT=14400 make test-vm SUITE='$(
-	sed 's/#.*//' "$WG_TREE/tools/testing/selftests/wireguard/nightly" | xargs
-)'"
+tests=tools/testing/selftests/wireguard
 
 # The files of the guest tests, some at a time, as a debug kernel takes hours for all of them: first
-# those that go together, then all others.
+# those that go together, then all others; and the long ones.
 pieces=("link netlink config" "module namespaces power trace" lifetimes "failslab fuzz" "flood roaming"
 	"tunnel packets outer trains spread aead" protocol)
-rest=$(cd "$WG_TREE/tools/testing/selftests/wireguard" && for file in *.sh; do
-	file=${file%.sh}
-	[[ $file == lib || " ${pieces[*]} " == *" $file "* ]] || grep -q "^$file\b" nightly || printf '%s ' "$file"
-done)
-pieces+=("${rest% }")
+read -r -a long < <(sed 's/#.*//' "$WG_TREE/$tests/nightly" | xargs)
+rest=''
+for file in "$WG_TREE/$tests"/*.sh; do
+	file=$(basename "$file" .sh)
+	[[ " lib ${pieces[*]} ${long[*]} " == *" $file "* ]] || rest+="${rest:+ }$file"
+done
+pieces+=("$rest")
 
 # NAME SECONDS COMMAND: one line is one part.
 parts=(
@@ -40,22 +41,24 @@ parts=(
 	"vm               4800 make test-vm"
 	"operator         1800 make test-operator"
 	"netns            1800 make test-netns"
-	"nightly         14400 $nightly"
-	"kernel-7.3       9600 make test-vm KERNEL=7.3"
 	"arm64-smoke      2400 make test-arm64-smoke"
-	"arm64           14400 make test-vm ARCH=arm64"
 	"big-endian       7200 make test-host TARGET=s390x"
 	"twovm            9600 NIGHTLY=1 make test-twovm"
 	"deb             10800 VM_TIMEOUT=7200 make test-deb"
 	"debug-netns      7200 make test-netns KERNEL=debug"
-	"debug-nightly   21600 TEST_TIMEOUT=9000 ${nightly#* } KERNEL=debug"
 )
+# More time for a file and for the machine than others need.
+for file in "${long[@]}"; do
+	parts+=("nightly-$file 14400 TEST_TIMEOUT=3600 VM_TIMEOUT=14400 make test-vm SUITE='$file'")
+done
+# Timers and numbers have been proven on the stock kernel; time for the unforeseen is well spent here.
+parts+=("debug-fuzz_long 14400 TEST_TIMEOUT=9000 VM_TIMEOUT=14400 make test-vm KERNEL=debug SUITE='fuzz_long'")
 
-for kernel in debug kcsan; do
+for kernel in KERNEL=7.3 ARCH=arm64 KERNEL=debug KERNEL=kcsan; do
 	for piece in "${pieces[@]}"; do
 		# Fault injection is the debug kernel's.
-		[[ $kernel == debug ]] || piece=${piece/failslab /}
-		parts+=("$kernel-${piece%% *} 7200 make test-vm KERNEL=$kernel SUITE='$piece'")
+		[[ $kernel == *debug ]] || piece=${piece/failslab /}
+		parts+=("${kernel#*=}-${piece%% *} 7200 make test-vm $kernel SUITE='$piece'")
 	done
 done
 
@@ -69,8 +72,6 @@ done
 words=(':!Documentation' ':!README.md')
 clean=''
 [[ -n $(git -C "$WG_TREE" status --porcelain -- . "${words[@]}") ]] || clean=1
-
-tests=tools/testing/selftests/wireguard
 
 # unused_by SUITE: the guest tests and their parts that files of these names, and what they name in
 # turn, do not name.
@@ -91,20 +92,54 @@ unused_by() {
 	for file in "${left[@]}"; do [[ $used == *" $file "* ]] || echo "$file"; done
 }
 
-# kept_of COMMAND: where it is kept that a part has passed: by its command and by the code that it
-# was, which is all but words. A part that names files of guest tests does not depend on the other
-# ones, nor on what no guest test uses.
-kept_of() {
+# code_of COMMAND: a digest of what a part has passed with: its command and the files that it depends
+# on. That is never words; for all but the checks not the bench either; for tests in a guest not the
+# packages and the host's tests; for selected files of these, and for tests that use none, not the
+# other ones; for tests of the protocol on the host not the driver.
+code_of() {
 	local without=("${words[@]}") suite file
-	if [[ $1 == *SUITE=\'* ]]; then
+	[[ $1 == 'make check' ]] || without+=(':!.ci' ':!bench' ':!qemu/test-all.sh')
+	case $1 in
+	*test-host* | *'make fuzz') without+=(':!debian' ':!man' ':!qemu/guest' ':!rust/driver' ':!rust/kapi' ':!tools') ;;
+	*test-deb*) without+=(':!fuzz' ':!rust/model' ":!$tests") ;;
+	*test-*) without+=(':!debian' ':!man' ':!fuzz' ':!rust/model') ;;
+	esac
+	case $1 in
+	*test-netns* | *smoke*) without+=(":!$tests") ;;
+	*SUITE=\'*)
 		suite=${1#*SUITE=\'}
-		without+=(':!.ci' ':!bench' ':!debian' ':!fuzz' ':!man' ':!qemu/test-all.sh' ":!$tests/twovm")
+		without+=(":!$tests/twovm")
 		while read -r file; do without+=(":!$tests/$file"); done < <(unused_by "${suite%%\'*}")
-	fi
+		;;
+	esac
 	{
 		printf '%s\n' "$1"
 		git -C "$WG_TREE" ls-files -s -- . "${without[@]}"
 	} | key_of
+}
+
+record=${RECORD:-$WG_TREE/Documentation/test-all.txt}
+commit=$(git -C "$WG_TREE" rev-parse --short=12 HEAD)
+
+# passed_with NAME CODE: the tests that passed and the seconds that they took, if it is so recorded.
+passed_with() {
+	[[ ! -e $record ]] || awk -v n="$1" -v c="$2" '$1 == n && $2 == c { print $3, $4 }' "$record"
+}
+
+# enter NAME [CODE PASSED SECONDS]: what is recorded of a part from now on. Several runs may share
+# a record.
+enter() {
+	(
+		flock 9
+		{
+			grep '^#' "$record" || true
+			{
+				awk -v n="$1" '!/^#/ && NF && $1 != n' "$record"
+				(($# == 1)) || printf '%-18s %s %5d %6d  %s  %s\n' "$@" "$(date -u +%F)" "$commit"
+			} | LC_ALL=C sort
+		} >"$record.new"
+		mv "$record.new" "$record"
+	) 9<"$(dirname "$record")"
 }
 
 out=$(mktemp "${TMPDIR:-/tmp}/wg-all.XXXXXX")
@@ -115,10 +150,11 @@ began=$SECONDS
 
 # run NAME SECONDS COMMAND: one part, its line for the table.
 run() {
-	local rc=0 p f took=$SECONDS note='' kept=''
-	[[ -z $clean ]] || kept=$WG_CACHE/test-all/$(kept_of "$3")
-	if [[ -n ${RESUME:-}${LIST:-} && -n $kept && -s $kept ]]; then
-		read -r p took <"$kept"
+	local rc=0 p f took=$SECONDS note='' code='' before=''
+	[[ -z $clean ]] || code=$(code_of "$3")
+	[[ -z $code || -z ${RESUME:-}${LIST:-} ]] || before=$(passed_with "$1" "$code")
+	if [[ -n $before ]]; then
+		read -r p took <<<"$before"
 		passed=$((passed + p))
 		table+=("$(printf '%-18s %5d passed %5d failed %7d s  %s' "$1" "$p" 0 "$took" 'earlier')")
 		return
@@ -142,12 +178,11 @@ run() {
 	fi
 	[[ -z $note || $f != 0 ]] || f=1
 	printf '== part %s: %d passed, %d failed, %d s\n' "$1" "$p" "$f" "$took"
-	if [[ -n $kept ]]; then
+	if [[ -n $code ]]; then
 		if ((f == 0)); then
-			mkdir -p "${kept%/*}"
-			echo "$p $took" >"$kept"
+			enter "$1" "$code" "$p" "$took"
 		else
-			rm -f "$kept"
+			enter "$1"
 		fi
 	fi
 	passed=$((passed + p))
