@@ -171,7 +171,8 @@ impl Device {
         // First what makes sessions: no message comes in any more, and none is being processed.
         drop(self.port.replace(None));
         self.purge_handshakes();
-        self.spread.flush();
+        // Two workers call each other.
+        self.spread.drain();
         self.kex.flush();
         for entry in config.peers() {
             let peer = &entry.peer;

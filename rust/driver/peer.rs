@@ -40,7 +40,7 @@ use crate::{
     handshake::{PeerHandshake, SendInitiation},
     keypair::Keypair,
     netlink::{event, notify::Pending},
-    rx::{DecryptQueued, RxHabits, RxLoad, RxQueue},
+    rx::{DecryptQueued, DecryptToo, RxHabits, RxLoad, RxQueue},
     stats::Stat,
     timers::{PeerTimers, TimerExpired, WipeKeys},
     tx::{self, ContinueTransmit, Trains, TxQueue}, //
@@ -103,6 +103,8 @@ pub(crate) struct Peer {
     pub(crate) transmit: Work<Shared<Peer>, ContinueTransmit>,
     #[pin]
     pub(crate) decrypt: Work<Shared<Peer>, DecryptQueued>,
+    #[pin]
+    pub(crate) decrypt_too: Work<Shared<Peer>, DecryptToo>,
     /// What happened to it and is not told yet.
     pub(crate) events: Pending,
     /// Bytes received and sent.
@@ -160,7 +162,7 @@ impl Peer {
                 slots <- new_spinlock_bh!(Slots::new()),
                 tx <- new_spinlock_bh!(TxQueue::new()),
                 trains <- Trains::new(),
-                rx <- new_spinlock_bh!(RxQueue::new()),
+                rx <- new_spinlock_bh!(None),
                 rx_load: RxLoad::new(),
                 rx_habits: RxHabits::new(),
                 endpoint <- new_spinlock_bh!(Endpoint::default()),
@@ -172,6 +174,7 @@ impl Peer {
                 wipe <- Work::new(),
                 transmit <- Work::new(),
                 decrypt <- Work::new(),
+                decrypt_too <- Work::new(),
                 events: Pending::new(),
                 traffic: Counters::new()?,
                 last_handshake: Atomic::new(0),

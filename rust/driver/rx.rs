@@ -40,7 +40,7 @@ mod flows;
 mod spread;
 
 pub(crate) use flows::RxHabits;
-pub(crate) use spread::{DecryptQueued, Diverted, RxLoad, RxQueue};
+pub(crate) use spread::{DecryptQueued, DecryptToo, Diverted, RxLoad, RxQueue};
 
 use flows::note_flow;
 use spread::Stopwatch;
@@ -64,9 +64,49 @@ pub(crate) fn receive(device: ArcBorrow<'_, Device>, mut chain: SkbChain) {
     }
 }
 
-/// Decrypts datagrams on this CPU. Softirq.
+/// Decrypts datagrams on this CPU and delivers what was in them. Softirq.
 fn receive_here(device: ArcBorrow<'_, Device>, chain: SkbChain) {
-    Reception::of(device, chain.into_iter().map(|skb| (skb, 0)), false);
+    let datagrams = chain.into_iter().map(|skb| (skb, 0));
+    let packets = open(device, datagrams, None).packets;
+    if !packets.is_empty() {
+        device.netdev.gro_receive_chain(packets);
+    }
+}
+
+/// Decrypts datagrams, less so many messages at the front of each train. What was in them is not
+/// delivered yet. BH disabled. Where others may open at the same time what came earlier, `later`
+/// is the number of the peer whose move to another endpoint is left to the caller.
+fn open(
+    device: ArcBorrow<'_, Device>,
+    datagrams: impl Iterator<Item = (SkBuff, usize)>,
+    later: Option<u64>,
+) -> Opened {
+    let guard = rcu::read_lock();
+    let mut reception = Reception {
+        device: &device,
+        guard: &guard,
+        run: None,
+        later,
+        opened: Opened::default(),
+        handshakes: false,
+    };
+    for (skb, cut) in datagrams {
+        reception.take(skb, cut);
+    }
+    let (opened, handshakes) = reception.finish();
+    if handshakes {
+        Device::process_handshakes(device);
+    }
+    opened
+}
+
+/// What datagrams have come to.
+#[derive(Default)]
+struct Opened {
+    /// Inner packets for the network stack.
+    packets: SkbChain,
+    /// Where the last authentic message of the peer came from of which the caller sees to that.
+    from: Option<Endpoint>,
 }
 
 /// What a refused message is to be counted as, and the number of its peer.
@@ -77,40 +117,14 @@ struct Reception<'g> {
     device: &'g Device,
     guard: &'g rcu::Guard,
     run: Option<Run<'g>>,
-    /// Inner packets for the network stack.
-    delivery: SkbChain,
+    /// The peer whose endpoint is noted in `opened` instead of here and now.
+    later: Option<u64>,
+    opened: Opened,
     /// Whether there is work for the handshake worker.
     handshakes: bool,
-    /// Whether this is a worker, whose stack has room for all that a packet causes.
-    on_worker: bool,
 }
 
 impl<'g> Reception<'g> {
-    /// Takes datagrams in, decrypts and delivers them, less so many messages at the front of each
-    /// train. BH disabled. With `on_worker`, in process context, all has gone up the stack when
-    /// this returns.
-    fn of(
-        device: ArcBorrow<'g, Device>,
-        datagrams: impl Iterator<Item = (SkBuff, usize)>,
-        on_worker: bool,
-    ) {
-        let guard = rcu::read_lock();
-        let mut reception = Reception {
-            device: &device,
-            guard: &guard,
-            run: None,
-            delivery: SkbChain::new(),
-            handshakes: false,
-            on_worker,
-        };
-        for (skb, cut) in datagrams {
-            reception.take(skb, cut);
-        }
-        if reception.finish() {
-            Device::process_handshakes(device);
-        }
-    }
-
     /// Takes one datagram, or a train of them, of which `cut` at the front have waited for too
     /// long.
     fn take(&mut self, mut skb: SkBuff, cut: usize) {
@@ -289,7 +303,11 @@ impl<'g> Reception<'g> {
             .as_ref()
             .is_none_or(|known| !known.same(&outer.from))
         {
-            peer.set_endpoint(&outer.from);
+            if self.later == Some(peer.number()) {
+                self.opened.from = Some(outer.from);
+            } else {
+                peer.set_endpoint(&outer.from);
+            }
             run.endpoint = Some(outer.from);
         }
         if keypair.is_unconfirmed() {
@@ -312,24 +330,19 @@ impl<'g> Reception<'g> {
             match run.prepare(device, &mut skb, outer, self.guard) {
                 Ok(()) => {
                     run.account(len);
-                    self.delivery.push_back(skb);
+                    self.opened.packets.push_back(skb);
                 }
                 Err(stat) => device.discard(skb, stat, peer.number()),
             }
         }
     }
 
-    /// Ends the batch; says whether there is work for the handshake worker.
-    fn finish(self) -> bool {
+    /// Ends the batch; says as well whether there is work for the handshake worker.
+    fn finish(self) -> (Opened, bool) {
         if let Some(run) = self.run {
             run.finish(self.device);
         }
-        if self.on_worker {
-            self.device.netdev.deliver_chain(self.delivery, self.guard);
-        } else if !self.delivery.is_empty() {
-            self.device.netdev.gro_receive_chain(self.delivery);
-        }
-        self.handshakes
+        (self.opened, self.handshakes)
     }
 }
 

@@ -186,6 +186,8 @@ stats! {
     RxTrainMessages = c"rx_train_messages",
     /// Datagrams and trains left to a worker on another CPU, as their peer is busy.
     RxSpread = c"rx_spread",
+    /// Batches of these that a second worker had decrypted before it was their turn to be delivered.
+    RxAside = c"rx_aside",
     /// Small datagrams that were decrypted at once meanwhile, as nothing of their flow waits.
     RxPassed = c"rx_passed",
     /// Messages in excess of what may wait for such a worker.

@@ -4,19 +4,24 @@
 //!
 //! Whoever takes a datagram from the network decrypts it, as long as that leaves the CPU time for
 //! other things. When the trains of one peer take up much of it, a worker takes them over, on any
-//! CPU that the scheduler finds idle, so that the CPU of the network can do what comes before. From
-//! then on all data of that peer goes through its queue, which keeps its order, until there was
-//! nothing for a while. Only what is small and of a flow that has sent nothing large of late may
-//! pass it, with all of that flow that waits: a ping beside a download.
+//! CPU that the scheduler finds idle, so that the CPU of the network can do what comes before. While
+//! trains wait behind what that worker has in hand, a second one decrypts as well; what they have
+//! opened goes up the stack in the order in which it was taken. From then on all data of that peer
+//! goes through its queue, which keeps its order, until there was nothing for a while. Only what is
+//! small and of a flow that has sent nothing large of late may pass it, with all of that flow that
+//! waits: a ping beside a download.
 
 use core::{
     mem,
     time::Duration, //
 };
 
-use kernel::sync::{
-    atomic::{Atomic, Relaxed},
-    ArcBorrow, //
+use kernel::{
+    prelude::*,
+    sync::{
+        atomic::{Atomic, Relaxed},
+        ArcBorrow, //
+    },
 };
 use wg_kapi::{
     chain::SkbChain,
@@ -37,8 +42,9 @@ use wg_proto::{
 
 use super::{
     flows::{flows, LONG_AGO, SMALL},
+    open,
     receive_here,
-    Reception, //
+    Opened, //
 };
 use crate::{
     crypto,
@@ -84,28 +90,33 @@ const MOST_TO_PASS: usize = 512;
 /// Bytes from which on softirqs and other threads may run before a worker decrypts more.
 const TURN: usize = 32 << 10;
 
+/// Bytes that wait behind what one worker has in hand from which on the other one is called.
+const WORTH_ANOTHER: usize = 32 << 10;
+
 /// The UDP header is still in front of what the socket gives.
 pub(super) const UDP_HEADER: usize = 8;
 
+/// The queue of a peer, made when it is busy for the first time: most never are.
+pub(crate) type RxQueue = Option<KBox<BusyQueue>>;
+
 /// Datagrams of one peer that wait to be decrypted by a worker.
-pub(crate) struct RxQueue {
+pub(crate) struct BusyQueue {
     datagrams: DelayQueue,
-    /// Of the packets that wait or that the worker has in its hands: their messages and flows.
+    /// Of the packets that wait or that a worker has in its hands: their messages and flows.
     waiting: Waiting,
     large: LargeFlows,
     /// Flows of which something may not be up the stack yet that did not go through the queue.
     ahead: Flows,
     /// Something of these waits: the worker has to let what is ahead go first.
     unsettled: bool,
-    /// A worker is at work or will be.
-    awaited: bool,
-    /// Somebody wanted to pass in vain since the worker took something.
+    workers: Workers,
+    /// Somebody wanted to pass in vain since a worker took something.
     blocked: bool,
 }
 
-impl RxQueue {
+impl BusyQueue {
     /// Empty.
-    pub(crate) fn new() -> Self {
+    fn new() -> Self {
         Self {
             datagrams: DelayQueue::new(),
             waiting: Waiting::new(),
@@ -116,9 +127,57 @@ impl RxQueue {
             },
             ahead: Flows::NONE,
             unsettled: false,
-            awaited: false,
+            workers: Workers::new(),
             blocked: false,
         }
+    }
+
+    /// What a worker is to open next; `None`: it has left. What is to be dropped instead is
+    /// appended to `delayed`.
+    fn take(&mut self, me: Worker, delayed: &mut SkbChain) -> Option<Batch> {
+        if self.workers.aside.is_some() {
+            // Who has in hand what comes before that goes on with it.
+            self.workers.leave(me);
+            return None;
+        }
+        self.blocked = false;
+        let mut datagrams = SkbChain::new();
+        let mut waiting = Waiting::new();
+        let mut bytes: usize = 0;
+        while bytes < TURN {
+            let Some((mut skb, cut)) = self.datagrams.pop(delayed) else {
+                break;
+            };
+            waiting.add(&skb);
+            bytes = bytes.saturating_add(skb.len());
+            let mut cb = skb.cb();
+            cb.tag = u16::try_from(cut).unwrap_or(u16::MAX);
+            skb.set_cb(cb);
+            datagrams.push_back(skb);
+        }
+        for skb in delayed.iter() {
+            self.waiting.remove(skb);
+        }
+        let unsettled = mem::take(&mut self.unsettled);
+        if datagrams.is_empty() {
+            self.workers.leave(me);
+            return None;
+        }
+        if unsettled {
+            self.ahead = Flows::NONE;
+        }
+        Some(Batch {
+            number: self.workers.begin(),
+            datagrams,
+            waiting,
+            unsettled,
+        })
+    }
+
+    /// A batch has gone up the stack. If the next one was put aside it is that one's turn.
+    fn delivered(&mut self, waiting: &Waiting) -> Option<Aside> {
+        self.waiting.remove_all(waiting);
+        self.workers.next()
     }
 
     /// What waits of these flows, if a small datagram of them may pass after it. All of that must
@@ -211,6 +270,118 @@ impl Waiting {
     fn remove_all(&mut self, others: &Self) {
         self.messages = self.messages.saturating_sub(others.messages);
         self.flows.remove_all(&others.flows);
+    }
+}
+
+/// One of the two workers of a peer.
+#[derive(Clone, Copy)]
+enum Worker {
+    First,
+    Second,
+}
+
+impl Worker {
+    /// In [`Workers::at_work`].
+    const fn bit(self) -> u8 {
+        match self {
+            Self::First => 1,
+            Self::Second => 2,
+        }
+    }
+}
+
+/// Who opens what waits, and how far they are. Each has one batch in hand, and what is opened goes
+/// up the stack by their numbers. So at most one is opened before its turn: that of the worker that
+/// began later, which takes no more until the other one has seen to it.
+struct Workers {
+    /// Those that are at work or will be: a sum of their bits.
+    at_work: u8,
+    /// Batches that were taken, and that went up the stack.
+    taken: u32,
+    delivered: u32,
+    aside: Option<Aside>,
+}
+
+/// A batch that was opened before its turn.
+type Aside = (Opened, Waiting);
+
+/// What a worker has taken.
+struct Batch {
+    /// Batches go up the stack in the order of their numbers.
+    number: u32,
+    datagrams: SkbChain,
+    waiting: Waiting,
+    /// What other CPUs decrypted before has to go first.
+    unsettled: bool,
+}
+
+impl Workers {
+    const fn new() -> Self {
+        Self {
+            at_work: 0,
+            taken: 0,
+            delivered: 0,
+            aside: None,
+        }
+    }
+
+    fn is_any_at_work(&self) -> bool {
+        self.at_work != 0
+    }
+
+    /// The worker that can be called, if one can.
+    fn idle(&self) -> Option<Worker> {
+        if self.at_work & Worker::First.bit() == 0 {
+            Some(Worker::First)
+        } else if self.at_work & Worker::Second.bit() == 0 {
+            Some(Worker::Second)
+        } else {
+            None
+        }
+    }
+
+    fn enter(&mut self, worker: Worker) {
+        self.at_work |= worker.bit();
+    }
+
+    fn leave(&mut self, worker: Worker) {
+        self.at_work &= !worker.bit();
+    }
+
+    /// The number of a batch that is taken now.
+    fn begin(&mut self) -> u32 {
+        let number = self.taken;
+        self.taken = number.wrapping_add(1);
+        number
+    }
+
+    /// A batch was opened: returned if it is its turn, else kept until then.
+    fn opened(&mut self, number: u32, batch: Aside) -> Option<Aside> {
+        if number == self.delivered {
+            return Some(batch);
+        }
+        self.aside = Some(batch);
+        None
+    }
+
+    /// The batch whose turn it was has gone up the stack.
+    fn next(&mut self) -> Option<Aside> {
+        self.delivered = self.delivered.wrapping_add(1);
+        self.aside.take()
+    }
+}
+
+/// Calls a worker that is idle to the queue of `peer`. False if there is none, or nobody is needed
+/// as the peer is going away.
+fn call(peer: SharedRef<'_, Peer>, workers: &mut Workers) -> bool {
+    let (Some(worker), Some(owner)) = (workers.idle(), peer.get()) else {
+        return false;
+    };
+    workers.enter(worker);
+    let queue = &peer.device().spread;
+    match worker {
+        Worker::First => peer.decrypt.queue(queue, owner),
+        Worker::Second => peer.decrypt_too.queue(queue, owner),
     }
 }
 
@@ -368,30 +539,31 @@ fn enqueue(
         mtu: u32::try_from(skb.messages()).unwrap_or(u32::MAX),
         ..Cb::default()
     });
-    let mut queue = peer.rx.lock();
+    let mut slot = peer.rx.lock();
+    if slot.is_none() {
+        *slot = KBox::new(BusyQueue::new(), GFP_ATOMIC).ok();
+    }
+    let Some(queue) = &mut *slot else {
+        return here.push_back(skb);
+    };
     if small {
         if let Some(mut first) = queue.pass(flows, now) {
             queue.ahead = queue.ahead.and(flows);
-            drop(queue);
+            drop(slot);
             device.count_many(Stat::RxPassed, first.len().saturating_add(1));
             here.append(&mut first);
             return here.push_back(skb);
         }
     }
-    if !queue.awaited {
-        if peer.is_dead() {
+    if !queue.workers.is_any_at_work() {
+        if peer.is_dead() || !call(peer, &mut queue.workers) {
             return here.push_back(skb);
         }
-        let Some(owner) = peer.get() else {
-            return here.push_back(skb);
-        };
-        queue.awaited = true;
         if now >= peer.rx_load.queued_until.load(Relaxed) {
             queue.ahead = Flows::ANY;
         }
         peer.rx_load.queued.store(1, Relaxed);
         device.diverted.begin();
-        peer.decrypt.queue(&device.spread, owner);
     }
     if !small && flows != Flows::ANY {
         queue.large.note(flows);
@@ -413,7 +585,7 @@ fn enqueue(
             .push(skb)
             .inspect_err(|skb| queue.waiting.remove(skb))
     };
-    drop(queue);
+    drop(slot);
     match refused {
         Ok(()) => device.count(Stat::RxSpread),
         Err(skb) => {
@@ -423,67 +595,89 @@ fn enqueue(
     }
 }
 
-/// Decrypts what is in the queue of a peer.
+/// Decrypts what is in the queue of a peer: its first worker.
 pub(crate) struct DecryptQueued;
 
 impl WorkHandler<Shared<Peer>> for DecryptQueued {
     fn run(peer: Shared<Peer>) {
-        let device = peer.device();
-        let mut in_hand = Waiting::new();
-        loop {
-            let mut batch = SkbChain::new();
-            let mut delayed = SkbChain::new();
-            let unsettled;
-            {
-                let mut queue = peer.rx.lock();
-                queue.waiting.remove_all(&in_hand);
-                queue.blocked = false;
-                unsettled = mem::take(&mut queue.unsettled);
-                if unsettled {
-                    queue.ahead = Flows::NONE;
-                }
-                in_hand = Waiting::new();
-                let mut bytes: usize = 0;
-                while bytes < TURN {
-                    match queue.datagrams.pop(&mut delayed) {
-                        Some((mut skb, cut)) => {
-                            in_hand.add(&skb);
-                            bytes = bytes.saturating_add(skb.len());
-                            let mut cb = skb.cb();
-                            cb.tag = u16::try_from(cut).unwrap_or(u16::MAX);
-                            skb.set_cb(cb);
-                            batch.push_back(skb);
-                        }
-                        None => break,
-                    }
-                }
-                if batch.is_empty() && delayed.is_empty() {
-                    // What was delivered has gone up the stack, so nothing that comes now can
-                    // overtake it.
-                    queue.awaited = false;
-                    peer.rx_load.queued.store(0, Relaxed);
-                    device.diverted.end();
-                    return;
-                }
-            }
-            for skb in delayed {
-                in_hand.add(&skb);
-                let messages = skb.messages();
-                device.discard_all(skb.into(), Stat::RxDelay, messages, peer.number());
-            }
-            if unsettled {
-                device.diverted.settle(&device.netdev);
-            }
-            with_bh_disabled(|| {
-                let batch = batch.into_iter().map(|skb| {
-                    let cut = skb.cb().tag.into();
-                    (skb, cut)
-                });
-                Reception::of(device.as_arc_borrow(), batch, true);
-            });
-            reschedule();
-        }
+        decrypt(&peer, Worker::First);
     }
+}
+
+/// The second one.
+pub(crate) struct DecryptToo;
+
+impl WorkHandler<Shared<Peer>> for DecryptToo {
+    fn run(peer: Shared<Peer>) {
+        decrypt(&peer, Worker::Second);
+    }
+}
+
+/// Opens what waits for a peer and hands it up, until there is nothing more for this worker.
+fn decrypt(peer: &Shared<Peer>, me: Worker) {
+    let device = peer.device();
+    loop {
+        let mut delayed = SkbChain::new();
+        let batch = {
+            let mut slot = peer.rx.lock();
+            let Some(queue) = &mut *slot else {
+                return;
+            };
+            let batch = queue.take(me, &mut delayed);
+            if batch.is_some() {
+                if queue.datagrams.bytes() >= WORTH_ANOTHER {
+                    call(peer.as_shared_ref(), &mut queue.workers);
+                }
+            } else if !queue.workers.is_any_at_work() {
+                // What was opened has gone up the stack, so nothing that comes now can overtake it.
+                peer.rx_load.queued.store(0, Relaxed);
+                device.diverted.end();
+            }
+            batch
+        };
+        for skb in delayed {
+            let messages = skb.messages();
+            device.discard_all(skb.into(), Stat::RxDelay, messages, peer.number());
+        }
+        let Some(batch) = batch else {
+            return;
+        };
+        if batch.unsettled {
+            device.diverted.settle(&device.netdev);
+        }
+        let datagrams = batch.datagrams.into_iter().map(|skb| {
+            let cut = skb.cb().tag.into();
+            (skb, cut)
+        });
+        let opened =
+            with_bh_disabled(|| open(device.as_arc_borrow(), datagrams, Some(peer.number())));
+        let aside = (opened, batch.waiting);
+        let mut turn = with_queue(peer, |queue| queue.workers.opened(batch.number, aside));
+        if turn.is_none() {
+            device.count(Stat::RxAside);
+        }
+        while let Some((opened, waiting)) = turn {
+            deliver(peer, opened);
+            turn = with_queue(peer, |queue| queue.delivered(&waiting));
+        }
+        reschedule();
+    }
+}
+
+/// Does something to the queue of a peer, which has one.
+fn with_queue<T>(peer: &Peer, work: impl FnOnce(&mut BusyQueue) -> Option<T>) -> Option<T> {
+    (*peer.rx.lock()).as_mut().and_then(|queue| work(queue))
+}
+
+/// Hands packets up the stack, and notes where the last of them came from.
+fn deliver(peer: &Peer, opened: Opened) {
+    with_bh_disabled(|| {
+        if let Some(from) = &opened.from {
+            peer.set_endpoint(from);
+        }
+        let guard = rcu::read_lock();
+        peer.device().netdev.deliver_chain(opened.packets, &guard);
+    });
 }
 
 /// Measures how long the decryption of trains takes.
