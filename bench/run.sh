@@ -11,7 +11,9 @@
 #                     otherwise
 #   QUICK=1           fewer peers and shorter runs, for a first look
 #   GO=1              wireguard-go as well, in the rows that are traffic alone
-#   CPUS="2 4"        row cores: machines with so many CPUs; TURNS=N of each driver (5)
+#   CPUS="2 4"        row cores: machines with so many CPUs; BOOTS=N of each (3), TURNS=N of
+#                     each driver in a boot (2)
+#   OTHER=PATH        row cores: one more .ko that takes its turn, an earlier one of ours say
 #   CPU_MODEL=qemu64  another emulated CPU than QEMU's largest: that one has no
 #                     vector instructions beyond SSE3
 #
@@ -49,7 +51,7 @@ fi
 release=$("$WG_QEMU/kernel.sh" release)
 
 # What the C driver's exact figures depend on, but for the row.
-key=$({ cat "$bench"/guest/* "$bench"/tools/* && echo "$release ${QUICK:-}" && "$WG_QEMU/image.sh" base; } | key_of)
+key=$({ cat "$bench"/guest/* "$bench"/tools/* && echo "$release ${QUICK:-} ${CPU_MODEL:-}" && "$WG_QEMU/image.sh" base; } | key_of)
 known=$out/c-$key
 touch "$known"
 
@@ -112,9 +114,13 @@ if [[ -n $(selected scale) ]]; then
 fi
 if [[ -n $(selected cores) ]]; then
 	cp "$module" "$out/guest/rust.ko"
+	rm -f "$out/guest/other.ko"
+	[[ -z ${OTHER:-} ]] || cp "$OTHER" "$out/guest/other.ko"
 	for cpus in ${CPUS:-2 4}; do
-		say "cores: $cpus vCPUs, the drivers in turn"
-		guest "cores-$cpus" "--smp $cpus" stock "bench/cores.sh $cpus"
+		for ((boot = 1; boot <= ${BOOTS:-3}; boot++)); do
+			say "cores: $cpus vCPUs, the drivers in turn, boot $boot of ${BOOTS:-3}"
+			guest "cores-$cpus-$boot" "--smp $cpus" stock "bench/cores.sh $cpus"
+		done
 	done
 fi
 

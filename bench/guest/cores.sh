@@ -3,14 +3,15 @@
 #
 # cores.sh CPUS: TCP through one peer and through eight at once on several CPUs
 # in real time. The drivers take turns in this one boot; medians come out.
-# The Rust module is /wg/bench/rust.ko, the C driver the kernel's own.
+# The Rust module is /wg/bench/rust.ko, the C driver the kernel's own; other.ko, if
+# there is one, takes its turn as well.
 
 set -u -o pipefail
 # shellcheck source=bench/guest/lib.sh
 . "$(dirname "$0")/lib.sh"
 
 cpus=$1
-turns=${TURNS:-5}
+turns=${TURNS:-2}
 seconds=${CORES_SECONDS:-3}
 [[ -z ${QUICK:-} ]] || turns=2 seconds=2
 underlay
@@ -63,10 +64,12 @@ loaded() {
 	wait $!
 }
 
+drivers=(c rust)
+[[ ! -e /wg/bench/other.ko ]] || drivers+=(other)
 declare -A runs
 for ((turn = 0; turn < turns; turn++)); do
-	for driver in c rust; do
-		if [[ $driver == c ]]; then insmod "$stock"; else insmod /wg/bench/rust.ko; fi || say "$driver: not loaded"
+	for driver in "${drivers[@]}"; do
+		if [[ $driver == c ]]; then insmod "$stock"; else insmod "/wg/bench/$driver.ko"; fi || say "$driver: not loaded"
 		tunnels
 		sleep 2
 		runs[$driver one]+=,$(one)
