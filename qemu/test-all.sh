@@ -95,12 +95,12 @@ unused_by() {
 # code_of COMMAND: a digest of what a part has passed with: its command and the files that it depends
 # on. That is never words; for all but the checks not the bench either; for tests in a guest not the
 # packages and the host's tests; for selected files of these, and for tests that use none, not the
-# other ones; for tests of the protocol on the host not the driver.
+# other ones; for those on the host not the driver (of wg_kapi the models have some).
 code_of() {
 	local without=("${words[@]}") suite file
 	[[ $1 == 'make check' ]] || without+=(':!.ci' ':!bench' ':!qemu/test-all.sh')
 	case $1 in
-	*test-host* | *'make fuzz') without+=(':!debian' ':!man' ':!qemu/guest' ':!rust/driver' ':!rust/kapi' ':!tools') ;;
+	*test-host* | *'make fuzz') without+=(':!debian' ':!man' ':!qemu/guest' ':!rust/driver' ':!tools') ;;
 	*test-deb*) without+=(':!fuzz' ':!rust/model' ":!$tests") ;;
 	*test-*) without+=(':!debian' ':!man' ':!fuzz' ':!rust/model') ;;
 	esac
