@@ -54,6 +54,20 @@ static void wg_udp_ready(struct sock *sk)
 	rcu_read_unlock();
 }
 
+/*
+ * Nor should somebody else's full sockets keep packets out (net.ipv4.udp_mem).
+ * Only if nothing has been charged to this one: what is, must be given back. UDP
+ * charges and uncharges under the lock of the queue.
+ */
+static void wg_udp_bypass(struct sock *sk)
+{
+	spin_lock_bh(&sk->sk_receive_queue.lock);
+	if (!sk->sk_forward_alloc && !atomic_read(&sk->sk_rmem_alloc))
+		/* Lookups read other bits of the same byte, which nobody writes any more. */
+		data_race(sk->sk_bypass_prot_mem = 1);
+	spin_unlock_bh(&sk->sk_receive_queue.lock);
+}
+
 static void wg_udp_attach(struct sock *sk, struct wg_udp_port *port)
 {
 	sk->sk_allocation = GFP_ATOMIC;
@@ -66,6 +80,7 @@ static void wg_udp_attach(struct sock *sk, struct wg_udp_port *port)
 #endif
 	/* The tunnel may lead to the swap device. */
 	sk_set_memalloc(sk);
+	wg_udp_bypass(sk);
 	inet_clear_bit(MC_LOOP, sk);
 	udp_tunnel_encap_enable(sk);
 	udp_set_bit(GRO_ENABLED, sk);
@@ -79,8 +94,20 @@ static void wg_udp_detach(struct sock *sk)
 {
 	if (!sk)
 		return;
-	sk_clear_memalloc(sk);
+	sock_hold(sk);
 	udp_tunnel_sock_release(sk);
+}
+
+/*
+ * When no receiver has the socket any more: this gives back memory that UDP
+ * charged, without the lock under which UDP does that.
+ */
+static void wg_udp_forget(struct sock *sk)
+{
+	if (!sk)
+		return;
+	sk_clear_memalloc(sk);
+	sock_put(sk);
 }
 
 static int wg_udp_socket(struct net *net, u16 family, __be16 number, struct socket **sock)
@@ -162,6 +189,8 @@ void wg_udp_close(struct wg_udp_port *port)
 	wg_udp_detach(port->sock6);
 	/* Receivers that found the port before it was taken from the sockets. */
 	synchronize_net();
+	wg_udp_forget(port->sock4);
+	wg_udp_forget(port->sock6);
 	port->ops->release(port->owner);
 	kfree(port);
 }
