@@ -95,8 +95,9 @@ struct wg_train {
 	u8 *piece;
 	u32 start;
 	u32 end;
-	/* Nobody else can see the data. */
+	/* Nobody else can see the packet's data, and that piece of it. */
 	bool writable;
+	bool sole;
 };
 
 void wg_train_begin(const struct sk_buff *skb, struct wg_train *train);

@@ -31,6 +31,32 @@ struct wg_pages {
 
 static DEFINE_PER_CPU(struct wg_pages, wg_pages);
 
+/* Its address is in the private word of each page that a slot has a reference to. */
+static const char wg_page_slot;
+
+static void wg_page_mark(struct page *page, bool in_slot)
+{
+	WRITE_ONCE(page->private, in_slot ? (unsigned long)&wg_page_slot : 0);
+}
+
+/* Gives back the reference of a slot. */
+static void wg_page_drop(struct page *page)
+{
+	/* Seen by whoever sees the reference gone: giving it back is ordered. */
+	wg_page_mark(page, false);
+	put_page(page);
+}
+
+bool wg_page_is_sole(struct page *page)
+{
+	struct page *head = compound_head(page);
+	const int refs = page_ref_count(head);
+
+	/* In this order, as the slot's mark goes before its reference. */
+	smp_rmb();
+	return refs == 1 + (READ_ONCE(head->private) == (unsigned long)&wg_page_slot);
+}
+
 /* The page of a slot, not in use by anybody else; the slot keeps its reference. */
 static struct page *wg_page_of(struct page **slot)
 {
@@ -46,7 +72,8 @@ static struct page *wg_page_of(struct page **slot)
 	if (unlikely(!page))
 		return NULL;
 	if (*slot)
-		put_page(*slot);
+		wg_page_drop(*slot);
+	wg_page_mark(page, true);
 	*slot = page;
 	return page;
 }
@@ -87,7 +114,7 @@ static void wg_pages_put(struct page **slots, unsigned int count)
 {
 	while (count--) {
 		if (slots[count])
-			put_page(slots[count]);
+			wg_page_drop(slots[count]);
 		slots[count] = NULL;
 	}
 }

@@ -15,6 +15,11 @@
 
 /* A page of WG_PAGE_BYTES, all of it the caller's, with a reference; BH disabled. */
 struct page *wg_page_get(void);
+/*
+ * Whether the packet that holds a reference to the page is the only one, and but
+ * for us nobody has another. Any context.
+ */
+bool wg_page_is_sole(struct page *page);
 /* Part of a page, with a reference to it; a multiple of 64 bytes; BH disabled. */
 void *wg_page_part(unsigned int size);
 /* Gives all of them back; nobody calls the above any more. */

@@ -66,6 +66,7 @@ static bool wg_train_find(const struct sk_buff *skb, struct wg_train *train, u32
 	train->start = 0;
 	train->end = start;
 	train->piece = skb->data;
+	train->sole = train->writable;
 	if (offset + len <= start)
 		return true;
 	if (offset < start || !skb_frags_readable(skb))
@@ -80,6 +81,13 @@ static bool wg_train_find(const struct sk_buff *skb, struct wg_train *train, u32
 			train->start = start;
 			train->end = end;
 			train->piece = skb_frag_address(frag);
+			/*
+			 * A packet whose header somebody wanted to write to has its
+			 * fragments in common with the one that it was a clone of.
+			 * Pages of a pool have a count of their own.
+			 */
+			train->sole = train->writable && !skb->pp_recycle &&
+				      wg_page_is_sole(skb_frag_page(frag));
 			return true;
 		}
 		start = end;
@@ -154,7 +162,7 @@ struct sk_buff *wg_train_open(struct sk_buff *skb, struct wg_train *train, u32 o
 		if (skb_copy_bits(skb, offset, opened->data, opened->len))
 			goto err;
 		authentic = wg_aead_open(text, text, text_len, nonce, key);
-	} else if (train->writable && offset - train->start >= WG_AEAD_BLOCK) {
+	} else if (train->sole && offset - train->start >= WG_AEAD_BLOCK) {
 		authentic = wg_aead_open_folded(opened->data, text, text_len,
 						train->end - offset - text_len, nonce, key);
 	} else {
