@@ -37,7 +37,8 @@ u8 *wg_outer_add(struct sk_buff *outer, u32 len)
 	skb_fill_page_desc(outer, skb_shinfo(outer)->nr_frags, page, WG_BLOCK_AHEAD, len);
 	outer->len += len;
 	outer->data_len += len;
-	outer->truesize += len;
+	/* Nobody else can use the rest. */
+	outer->truesize += WG_PAGE_BYTES;
 	return (u8 *)page_address(page) + WG_BLOCK_AHEAD;
 }
 

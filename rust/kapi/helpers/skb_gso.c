@@ -257,8 +257,20 @@ out:
 	return 0;
 }
 
-/* Messages in a packet that wg_skb_seal_gso() or the network put together; 1 if it is a single one. */
+/*
+ * Messages in a packet that wg_skb_seal_gso() or the network put together, which
+ * begins with its UDP header; 1 if it is a single one. What comes from a virtual
+ * machine has not been counted yet.
+ */
 u32 wg_skb_messages(const struct sk_buff *skb)
 {
-	return skb_is_gso(skb) ? skb_shinfo(skb)->gso_segs : 1;
+	const struct skb_shared_info *info = skb_shinfo(skb);
+
+	if (!skb_is_gso(skb))
+		return 1;
+	if (info->gso_segs)
+		return info->gso_segs;
+	if (skb->len <= sizeof(struct udphdr))
+		return 1;
+	return DIV_ROUND_UP(skb->len - (u32)sizeof(struct udphdr), info->gso_size);
 }
