@@ -272,11 +272,14 @@ impl Device {
             }
         }
         config.identities = number;
+        let initiates = config.up && identity.is_some();
         drop(self.identity.replace(identity));
         for entry in config.peers() {
             Peer::identity_changed(&entry.peer, number);
             entry.peer.expire_sending_keys();
-            if config.up && before.is_none() {
+            if initiates {
+                // Also after another key: a worker that had seen only one of the two changes above
+                // has made no initiation.
                 tx::flush(entry.peer.as_shared_ref());
             }
         }

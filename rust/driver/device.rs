@@ -238,10 +238,13 @@ impl netdev::Driver for Device {
         let port = config.port;
         this.open_port(&mut config, port)?;
         config.up = true;
+        // All of them before the first message is let in: a session without timers would never end.
+        for entry in config.peers() {
+            entry.peer.start_timers();
+        }
         this.running.store(1, Relaxed);
         for entry in config.peers() {
             let peer = entry.peer.as_shared_ref();
-            peer.start_timers();
             tx::flush(peer);
             if peer.keepalive() != 0 {
                 tx::send_keepalive(peer);
@@ -302,8 +305,9 @@ impl netdev::Driver for Device {
     fn vm_forked(this: &Arc<Self>) {
         for entry in this.lock().peers() {
             Peer::forget_handshake(&entry.peer);
-            entry.peer.expire_sending_keys();
+            // First, so that what finds no key to send with may ask for one.
             entry.peer.allow_initiation_now();
+            entry.peer.expire_sending_keys();
         }
     }
 

@@ -26,6 +26,7 @@ use wg_kapi::{
 use wg_proto::{
     constants::MAX_QUEUED_HANDSHAKES,
     cookie::{CookieChecker, CookieJar, LoadMonitor},
+    crypto::wipe_stack,
     keys::{PresharedKey, PublicKey},
     noise::Handshake,
     ratelimit::{self, RateLimiter},
@@ -185,6 +186,7 @@ impl WorkHandler<Arc<Device>> for ReceiveHandshakes {
             receive::message(&device, skb, waiting);
             cond_resched();
         }
+        wipe_stack();
     }
 }
 

@@ -306,14 +306,18 @@ impl Peer {
     }
 
     /// Drops all keypairs and the handshake in flight. Process context.
+    ///
+    /// In this order: a session that comes to be meanwhile arms the timer that wipes it after that
+    /// was cancelled; a handshake that is being completed installs its keypair before its lock is
+    /// free, and so before the keypairs go.
     pub(crate) fn forget_sessions(this: &Shared<Self>) {
+        this.timers.lock().keys_wiped();
+        Self::forget_handshake(this);
         let mut slots = this.slots.lock();
         let retired = slots.take_all();
         this.publish_current(&slots);
         drop(slots);
         this.free_keypairs(retired);
-        Self::forget_handshake(this);
-        this.timers.lock().keys_wiped();
     }
 
     fn publish_current(&self, slots: &Slots<Shared<Keypair>>) {

@@ -252,7 +252,7 @@ impl<'g> Reception<'g> {
         {
             self.settle(outer);
             if let Some(run) = self.run.take() {
-                run.finish(device);
+                run.finish(device, self.guard);
             }
             match device.keypairs.get(&index.0, self.guard) {
                 Some(keypair) => self.run = Some(Run::new(keypair)),
@@ -340,7 +340,7 @@ impl<'g> Reception<'g> {
     /// Ends the batch; says as well whether there is work for the handshake worker.
     fn finish(self) -> (Opened, bool) {
         if let Some(run) = self.run {
-            run.finish(self.device);
+            run.finish(self.device, self.guard);
         }
         (self.opened, self.handshakes)
     }
@@ -434,7 +434,7 @@ impl<'g> Run<'g> {
     }
 
     /// What has to be done once for all of them.
-    fn finish(self, device: &Device) {
+    fn finish(self, device: &Device, guard: &rcu::Guard) {
         if self.endpoint.is_none() {
             // Nothing was authentic.
             return;
@@ -456,8 +456,15 @@ impl<'g> Run<'g> {
         } else {
             Event::KeepaliveReceived
         });
+        // Of the keypair that is in use now: an older one that something still came under must not
+        // claim the renewal of its successor (contract K5).
         let now = crypto::now();
-        if self.keypair.wants_rekey_on_receive(now) && peer.claim_last_minute_rekey() {
+        if peer
+            .current
+            .load(guard)
+            .is_some_and(|keypair| keypair.wants_rekey_on_receive(now))
+            && peer.claim_last_minute_rekey()
+        {
             handshake::request(peer.as_shared_ref());
         }
     }

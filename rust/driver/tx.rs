@@ -84,7 +84,6 @@ pub(crate) fn xmit(device: &Device, mut skb: SkBuff) -> Result {
     }
     let mtu = skb.route_mtu(&device.netdev);
     let ds = ecn_encapsulate(ip.ds);
-    skb.drop_dst();
     let trains = device.may_send_trains() && peer.trains.are_taken();
     let gso = if trains {
         skb.gso(&device.netdev)
@@ -95,6 +94,7 @@ pub(crate) fn xmit(device: &Device, mut skb: SkBuff) -> Result {
         // Stays whole until it is encrypted.
         Some(gso) => {
             device.count(Stat::TxGso);
+            skb.drop_dst();
             skb.fit_train(padded_len(gso.full, usize::try_from(mtu).unwrap_or(0)));
             note(&mut skb, mtu, ds, gso.segments);
             transmit(peer, skb.into(), usize::from(gso.segments), Haste::Now);
@@ -104,7 +104,11 @@ pub(crate) fn xmit(device: &Device, mut skb: SkBuff) -> Result {
     };
     match chain {
         Ok(mut chain) => {
-            chain.for_each_mut(|packet| note(packet, mtu, ds, 1));
+            chain.for_each_mut(|packet| {
+                // Not earlier: an ICMP message is sent along it.
+                packet.drop_dst();
+                note(packet, mtu, ds, 1);
+            });
             let messages = chain.len();
             if messages > 1 {
                 device.count(Stat::TxGsoSegmented);
@@ -134,26 +138,28 @@ fn refuse(device: &Device, skb: SkBuff, why: Stat, error: Error) -> Error {
 /// interrupts.
 fn transmit(peer: SharedRef<'_, Peer>, mut packets: SkbChain, messages: usize, haste: Haste) {
     let now = crypto::now();
-    let (duty, dropped) = peer.tx.lock().add(&mut packets, messages, now, haste);
+    // From becoming the driver on: all others count on it and leave.
+    let dropped = with_bh_disabled(|| {
+        let (duty, dropped) = peer.tx.lock().add(&mut packets, messages, now, haste);
+        match duty {
+            Duty::Nothing => {}
+            Duty::Await(cpu) => {
+                peer.count(Stat::TxAwaited);
+                await_worker(peer, cpu);
+            }
+            Duty::Drive if netdev::xmit_level() <= MAX_LEVEL => drive(peer),
+            Duty::Drive => {
+                peer.tx.lock().hand_over();
+                peer.count(Stat::TxNested);
+                await_worker(peer, None);
+            }
+        }
+        dropped
+    });
     if let Some((dropped, messages)) = dropped {
         let device = peer.device();
         device.netdev.tx_dropped(messages);
         device.discard_all(dropped, Stat::TxStaged, messages, peer.number());
-    }
-    match duty {
-        Duty::Nothing => {}
-        Duty::Await(cpu) => {
-            peer.count(Stat::TxAwaited);
-            await_worker(peer, cpu);
-        }
-        Duty::Drive => with_bh_disabled(|| {
-            if netdev::xmit_level() <= MAX_LEVEL {
-                return drive(peer);
-            }
-            peer.tx.lock().hand_over();
-            peer.count(Stat::TxNested);
-            await_worker(peer, None);
-        }),
     }
 }
 
@@ -263,9 +269,11 @@ pub(crate) struct ContinueTransmit;
 impl WorkHandler<Shared<Peer>> for ContinueTransmit {
     fn run(peer: Shared<Peer>) {
         let peer = peer.as_shared_ref();
-        if peer.tx.lock().begin_awaited(crypto::now()) {
-            with_bh_disabled(|| drive(peer));
-        }
+        with_bh_disabled(|| {
+            if peer.tx.lock().begin_awaited(crypto::now()) {
+                drive(peer);
+            }
+        });
     }
 }
 
@@ -319,13 +327,16 @@ fn send_batch(peer: &Peer, keypair: &Keypair, first: u64, batch: SkbChain) {
     if messages.is_empty() {
         return peer.timer_event(Event::SendFailed);
     }
+    // Before they leave: an answer may be here before we go on, and is to be answered itself.
     // Persistent keepalives must outlive a network that is away: an event in every case.
-    let sent = send_messages(peer, messages);
-    peer.timer_event(if sent && has_data {
+    peer.timer_event(if has_data {
         Event::DataSent
     } else {
         Event::KeepaliveSent
     });
+    if !send_messages(peer, messages) && has_data {
+        peer.timer_event(Event::DataRefused);
+    }
 }
 
 /// Messages of a batch that are ready to be sent.

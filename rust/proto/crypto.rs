@@ -110,6 +110,21 @@ pub fn wipe(bytes: &mut [u8]) {
     black_box(bytes);
 }
 
+/// How much of the stack [`wipe_stack`] erases: more than a handshake needs with any provider.
+const STACK: usize = 6 << 10;
+
+/// Erases what functions that have returned left on the stack below the caller.
+///
+/// Secrets erase themselves where they are dropped, but a value that is moved leaves its bytes where
+/// it was, and so do registers that were spilled. So whoever works with secrets calls this when they
+/// are done, from outside of the functions that had them, which must not be inlined. Takes 6 KiB of
+/// stack itself.
+#[inline(never)]
+pub fn wipe_stack() {
+    let mut stack = [0; STACK];
+    wipe(&mut stack);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -10,7 +10,7 @@
 //! |---|---|---|---|---|
 //! | retransmit | initiation sent | 5 s + jitter | handshake complete | try again, at most 20 initiations in all; then give up |
 //! | keepalive | data received, unless pending | 10 s | anything authenticated sent | send a keepalive, so that the other side hears back; once more after 10 s if data came while it was pending |
-//! | silence | data sent, unless pending | 15 s + jitter | anything authenticated received | the other side does not answer: begin a new handshake |
+//! | silence | data sent that the network took, unless pending | 15 s + jitter | anything authenticated received | the other side does not answer: begin a new handshake |
 //! | forget | session derived (always anew); handshake given up, unless pending | 540 s | - | wipe all keys |
 //! | persistent | anything authenticated sent or received, always anew; also what could not be sent | the configured interval | - | send a keepalive |
 //!
@@ -38,10 +38,13 @@ use crate::time::Instant;
 /// Something that happened and that timers care about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// Data was encrypted and handed to the network (at least one message of a batch had a packet
-    /// inside).
+    /// Data was encrypted and is handed to the network (at least one message of a batch has a packet
+    /// inside). To be reported before that is done, as the answer may come from another CPU before
+    /// anything can be reported afterwards.
     DataSent,
-    /// Only a keepalive was sent, or messages were made and the network took none of them.
+    /// The network took none of the messages last reported as [`Event::DataSent`].
+    DataRefused,
+    /// Only a keepalive is sent.
     KeepaliveSent,
     /// A message could not even be made, for want of memory. Persistent keepalives go on.
     SendFailed,
@@ -137,6 +140,8 @@ pub struct Timers {
     retries: u32,
     /// Data came while `keepalive` was pending.
     another_keepalive: bool,
+    /// What was sent last armed `silence`.
+    silence_is_new: bool,
     /// The last-minute renewal of the current session has been claimed.
     last_minute_rekey: bool,
     running: bool,
@@ -154,6 +159,7 @@ impl Timers {
             reported: NEVER,
             retries: 0,
             another_keepalive: false,
+            silence_is_new: false,
             last_minute_rekey: false,
             running: false,
         }
@@ -193,10 +199,16 @@ impl Timers {
         match event {
             Event::DataSent => {
                 self.sent(now, config);
-                if self.silence == NEVER {
+                self.silence_is_new = self.silence == NEVER;
+                if self.silence_is_new {
                     self.silence = now
                         .saturating_add(NEW_HANDSHAKE_TIMEOUT)
                         .saturating_add(jitter);
+                }
+            }
+            Event::DataRefused => {
+                if self.silence_is_new {
+                    self.silence = NEVER;
                 }
             }
             Event::KeepaliveSent => self.sent(now, config),

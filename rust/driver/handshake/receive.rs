@@ -33,7 +33,9 @@ use crate::{
     tx, //
 };
 
-/// Processes one message; `waiting` is how many there were with it.
+/// Processes one message; `waiting` is how many there were with it. Secrets may be left on the stack
+/// below it.
+#[inline(never)]
 pub(super) fn message(device: &Arc<Device>, mut skb: SkBuff, waiting: usize) {
     let source = skb.noted_sender();
     match process(device, &mut skb, &source, waiting) {

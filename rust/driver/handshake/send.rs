@@ -15,6 +15,7 @@ use wg_kapi::{
 };
 use wg_proto::{
     constants::HANDSHAKE_TOS,
+    crypto::wipe_stack,
     index,
     timers::Event,
     wire::Initiation, //
@@ -61,7 +62,9 @@ impl WorkHandler<Shared<Peer>> for SendInitiation {
         let Some(identity) = Identity::of(device) else {
             return peer.refuse_initiation();
         };
-        let Some(message) = make(&peer, &identity) else {
+        let made = make(&peer, &identity);
+        wipe_stack();
+        let Some(message) = made else {
             return;
         };
         let endpoint = peer.endpoint();
@@ -78,7 +81,9 @@ impl WorkHandler<Shared<Peer>> for SendInitiation {
     }
 }
 
-/// An initiation with its index entered in the device's table, if spacing allows one.
+/// An initiation with its index entered in the device's table, if spacing allows one. Secrets may be
+/// left on the stack below it.
+#[inline(never)]
 fn make(peer: &Shared<Peer>, identity: &Identity) -> Option<Initiation> {
     let device = peer.device();
     let now = crypto::now();

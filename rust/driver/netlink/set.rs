@@ -20,6 +20,7 @@ use wg_kapi::{
 };
 use wg_proto::{
     allowed_ips::Prefix,
+    crypto::wipe_stack,
     keys::{PresharedKey, PrivateKey}, //
 };
 
@@ -45,9 +46,11 @@ pub(super) fn set(req: &Request<'_>) -> Result {
         super::device(req, &rtnl).and_then(|device| set_device(req, &device))
     };
     wipe_secrets(req);
+    wipe_stack();
     result
 }
 
+#[inline(never)]
 fn set_device(req: &Request<'_>, dev: &Arc<Device>) -> Result {
     let mut config = dev.lock();
     may_touch_sockets(req, dev)?;

@@ -624,8 +624,9 @@ fn decrypt(peer: &Shared<Peer>, me: Worker) {
                 return;
             };
             let batch = queue.take(me, &mut delayed);
-            if batch.is_some() {
-                if queue.datagrams.bytes() >= WORTH_ANOTHER {
+            if let Some(batch) = &batch {
+                // What is opened must not wait for as long as it may take to settle.
+                if queue.datagrams.bytes() >= WORTH_ANOTHER && !batch.unsettled {
                     call(peer.as_shared_ref(), &mut queue.workers);
                 }
             } else if !queue.workers.is_any_at_work() {
@@ -669,8 +670,18 @@ fn with_queue<T>(peer: &Peer, work: impl FnOnce(&mut BusyQueue) -> Option<T>) ->
     (*peer.rx.lock()).as_mut().and_then(|queue| work(queue))
 }
 
-/// Hands packets up the stack, and notes where the last of them came from.
+/// Hands packets up the stack, and notes where the last of them came from. Those of a peer that was
+/// removed since they were opened are dropped.
 fn deliver(peer: &Peer, opened: Opened) {
+    if peer.is_dead() {
+        let messages = opened.packets.len();
+        return peer.device().discard_all(
+            opened.packets,
+            Stat::RxNoKeypair,
+            messages,
+            peer.number(),
+        );
+    }
     with_bh_disabled(|| {
         if let Some(from) = &opened.from {
             peer.set_endpoint(from);

@@ -73,7 +73,10 @@ impl Handshake {
     /// Forgets the handshake in flight and returns its index, which is free now.
     #[must_use]
     pub fn clear(&mut self) -> Option<Index> {
-        self.sent.take().map(|sent| sent.local)
+        let local = self.in_flight();
+        // In its place: what is moved out of it leaves its bytes behind.
+        self.sent = None;
+        local
     }
 
     /// Our identity has changed: what was computed with the old one is forgotten, and an
@@ -124,7 +127,8 @@ impl Handshake {
             rng,
             crypto,
         )?;
-        let replaced = self.sent.replace(sent).map(|sent| sent.local);
+        let replaced = self.in_flight();
+        self.sent = Some(sent);
         Ok((message, replaced))
     }
 
@@ -182,19 +186,24 @@ impl Handshake {
         identity: &StaticIdentity,
         crypto: &impl Crypto,
     ) -> Result<&SharedSecret, HandshakeError> {
-        let known = self.static_static.take();
-        let known = match known.filter(|known| known.own == *identity.public()) {
-            Some(known) => known,
-            None => StaticStatic {
-                own: *identity.public(),
-                secret: match crypto.dh(identity.private(), &self.remote) {
-                    Ok(secret) => Some(secret),
-                    Err(CryptoError::WeakKey) => None,
-                    Err(error) => return Err(HandshakeError::dh(error)),
-                },
-            },
-        };
-        let secret = &self.static_static.insert(known).secret;
-        secret.as_ref().ok_or(HandshakeError::WeakKey)
+        let own = *identity.public();
+        if self
+            .static_static
+            .as_ref()
+            .is_none_or(|known| known.own != own)
+        {
+            // Before the new one is there, so that no error leaves that of another identity.
+            self.static_static = None;
+            let secret = match crypto.dh(identity.private(), &self.remote) {
+                Ok(secret) => Some(secret),
+                Err(CryptoError::WeakKey) => None,
+                Err(error) => return Err(HandshakeError::dh(error)),
+            };
+            self.static_static = Some(StaticStatic { own, secret });
+        }
+        self.static_static
+            .as_ref()
+            .and_then(|known| known.secret.as_ref())
+            .ok_or(HandshakeError::WeakKey)
     }
 }

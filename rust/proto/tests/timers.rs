@@ -15,8 +15,9 @@ const OFF: Config = Config {
 const EVERY_25S: Config = Config {
     persistent_keepalive: Some(Duration::from_secs(25)),
 };
-const ALL_EVENTS: [Event; 11] = [
+const ALL_EVENTS: [Event; 12] = [
     Event::DataSent,
+    Event::DataRefused,
     Event::KeepaliveSent,
     Event::SendFailed,
     Event::DataReceived,
@@ -314,6 +315,30 @@ fn unanswered_data_begins_a_handshake_after_15s_and_jitter() {
     assert_eq!(bench.next(), None);
     bench.on(Event::DataSent);
     assert_eq!(bench.next(), Some((secs(15) + JITTER, silence())));
+}
+
+/// Contract: T2
+#[test]
+fn refused_data_needs_no_answer_but_data_sent_before_does() {
+    let mut bench = Bench::new(OFF);
+    bench.on(Event::DataSent);
+    bench.on(Event::DataRefused);
+    assert_eq!(bench.next(), None);
+    bench.on(Event::DataSent);
+    bench.wait(secs(1));
+    bench.on(Event::DataSent);
+    bench.on(Event::DataRefused);
+    assert_eq!(bench.next(), Some((secs(14) + JITTER, silence())));
+}
+
+/// Contract: T2
+#[test]
+fn an_answer_while_data_is_being_sent_is_answered() {
+    let mut bench = Bench::new(OFF);
+    bench.on(Event::DataSent);
+    bench.on(Event::DataReceived);
+    bench.on(Event::DataRefused);
+    assert_eq!(bench.next(), Some((secs(10), keepalive())));
 }
 
 #[test]
