@@ -23,8 +23,6 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 SPACE = f"wgtflood{os.getpid()}"
 # A flood ends when all has been seen, or after so many seconds; not before so many.
 LENGTH, SHORTEST = 90, 6
-# The 4,096 messages that may wait and what else is under way, a few KiB each at most.
-MEMORY_KIB = 64 * 1024
 # Echo requests during a flood, of which seven of ten are answered. Where checkers make each one wait
 # for seconds, as many as before would outlast the flood.
 ECHOES = max(20, 100 // SLOWNESS)
@@ -37,6 +35,16 @@ def meminfo(*names):
     with open("/proc/meminfo", encoding="ascii") as table:
         values = {line.split(":")[0]: int(line.split()[1]) for line in table}
     return [values[name] for name in names]
+
+
+def quarantine():
+    """How much (KiB) KASAN keeps of what was freed; 0 without it."""
+    with open("/proc/kallsyms", encoding="ascii") as symbols:
+        return meminfo("MemTotal")[0] // 32 if any(" kasan_quarantine_put" in line for line in symbols) else 0
+
+
+# The 4,096 messages that may wait and what else is under way, a few KiB each at most.
+MEMORY_KIB = 64 * 1024 + quarantine()
 
 
 @contextlib.contextmanager

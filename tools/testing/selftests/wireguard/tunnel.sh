@@ -76,4 +76,46 @@ t_sniffed() {
 }
 test_case "X7 V5 byte-exact while packets are cloned by sniffers" t_sniffed
 
+# A socket that has a clone of each packet, and then somebody who writes to the header: now there are
+# two packets with fragments in common, of which none says so.
+t_shared_fragments() {
+	need tc
+	tunnel
+	on B tc qdisc add dev vB clsact
+	on B tc filter add dev vB ingress protocol ip matchall action pedit ex munge ip ttl set 9 pipe action csum ip4h
+	python3 - "$(ns B)" vB > "$WORK/seen" <<- 'END' &
+		import signal, socket, sys
+		import netns
+		sock = netns.sock(sys.argv[1], socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
+		rcvbuf_force = 33
+		sock.setsockopt(socket.SOL_SOCKET, rcvbuf_force, 1 << 26)
+		sock.bind((sys.argv[2], 3))
+		stopped = []
+		signal.signal(signal.SIGTERM, lambda *_: stopped.append(1))
+		sock.settimeout(0.2)
+		print("ready", flush=True)
+		large = holes = 0
+		while True:
+		    try:
+		        packet = sock.recv(1 << 17)
+		    except TimeoutError:
+		        if stopped:
+		            break
+		        continue
+		    if len(packet) > 4000:
+		        large += 1
+		        holes += bytes(32) in packet[58:]
+		print("seen", large, holes, flush=True)
+	END
+	wait_until 20 grep -q ready "$WORK/seen"
+	pings A 10.77.0.2
+	transfer A B 10.77.0.2 --bytes 1048576
+	kill -TERM $!
+	wait_until 20 grep -q seen "$WORK/seen"
+	diag "$(grep seen "$WORK/seen")"
+	if ours; then at_least "$(awk '/seen/ { print $2 }' "$WORK/seen")" 1 "large packets captured"; fi
+	equal "$(awk '/seen/ { print $3 }' "$WORK/seen")" 0 "packets that are not as they were sent"
+}
+test_case "X7 V5 what others have of the same memory stays as it was sent" t_shared_fragments
+
 run_tests
