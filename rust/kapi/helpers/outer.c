@@ -3,6 +3,7 @@
 #include <linux/ipv6.h>
 #include <linux/unaligned.h>
 #include <net/sock.h>
+#include <net/tcp.h>
 
 #include "outer.h"
 
@@ -37,8 +38,7 @@ u8 *wg_outer_add(struct sk_buff *outer, u32 len)
 	skb_fill_page_desc(outer, skb_shinfo(outer)->nr_frags, page, WG_BLOCK_AHEAD, len);
 	outer->len += len;
 	outer->data_len += len;
-	/* Nobody else can use the rest. */
-	outer->truesize += WG_PAGE_BYTES;
+	outer->truesize += len;
 	return (u8 *)page_address(page) + WG_BLOCK_AHEAD;
 }
 
@@ -54,13 +54,21 @@ void wg_outer_seal(u8 *place, u32 text_len, const u8 *header, u64 nonce, const u
 	put_unaligned_le64(nonce, place + WG_MESSAGE_HEADER - sizeof(u64));
 }
 
+/*
+ * A socket pays for the bytes: TCP and its like take what they have paid for as a
+ * measure of what is on its way, and pure acknowledgements are not to count there
+ * (whoever frees one wakes nobody). What no socket pays for counts with all of its
+ * pages, of which nobody else can use the rest, in queues that have a limit.
+ */
 void wg_outer_own(struct sk_buff *outer, struct sk_buff *from)
 {
 	struct sock *sk = from->sk;
 	int delta;
 
-	if (!sk || !is_skb_wmem(from))
+	if (!sk || !is_skb_wmem(from) || skb_is_tcp_pure_ack(from)) {
+		outer->truesize += skb_shinfo(outer)->nr_frags * WG_PAGE_BYTES - outer->data_len;
 		return;
+	}
 	delta = outer->truesize - from->truesize;
 	swap(outer->sk, from->sk);
 	swap(outer->destructor, from->destructor);

@@ -52,7 +52,7 @@ u8 *wg_outer_add(struct sk_buff *outer, u32 len);
  * bytes are replaced by the nonce.
  */
 void wg_outer_seal(u8 *place, u32 text_len, const u8 *header, u64 nonce, const u8 *key);
-/* The packet takes the place of another one in the account of that one's socket. */
+/* The complete packet takes the place of another one in the account of that one's socket. */
 void wg_outer_own(struct sk_buff *outer, struct sk_buff *from);
 
 #endif

@@ -238,6 +238,10 @@ forget_events() {
 forget_all() {
 	local n p
 	forget_events
+	if [[ -s ${WORK:-}/udp_mem ]]; then
+		sysctl -qw net.ipv4.udp_mem="$(< "$WORK/udp_mem")"
+		rm "$WORK/udp_mem"
+	fi
 	for n in $(ip netns list 2> /dev/null | awk -v p="$NS_PREFIX-" 'index($1, p) == 1 { print $1 }'); do
 		for p in $(ip netns pids "$n" 2> /dev/null); do kill -KILL "$p" 2> /dev/null; done
 		ip netns del "$n" 2> /dev/null

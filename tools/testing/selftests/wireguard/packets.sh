@@ -207,8 +207,6 @@ test_case "E5 the source is forgotten with a new mark, endpoint or port" t_forge
 
 # Somebody's sockets that nobody reads are not to close the tunnel.
 t_udp_mem() {
-	local limits rc=0
-	limits=$(sysctl -n net.ipv4.udp_mem)
 	tunnel
 	pings A 10.77.0.2
 	python3 - "$(ns A)" > "$WORK/full" <<- 'END' &
@@ -224,12 +222,13 @@ t_udp_mem() {
 		time.sleep(60)
 	END
 	wait_until 20 grep -q full "$WORK/full"
+	# That is the machine's, see forget_all.
+	sysctl -n net.ipv4.udp_mem > "$WORK/udp_mem"
 	sysctl -qw net.ipv4.udp_mem='1 1 1'
 	on A ip link set wg0 down
 	on A ip link set wg0 up
-	{ pings A 10.77.0.2 && transfer A B 10.77.0.2 --bytes 262144; } || rc=$?
-	sysctl -qw net.ipv4.udp_mem="$limits"
-	equal "$rc" 0 "status of ping and transfer"
+	pings A 10.77.0.2
+	transfer A B 10.77.0.2 --bytes 262144
 }
 test_case "O3 other sockets that use up the memory for UDP do not matter" t_udp_mem
 
