@@ -102,7 +102,7 @@ t_shared_fragments() {
 		        if stopped:
 		            break
 		        continue
-		    if len(packet) > 4000:
+		    if len(packet) > 2000:
 		        large += 1
 		        holes += bytes(32) in packet[58:]
 		print("seen", large, holes, flush=True)
