@@ -399,9 +399,12 @@ fn keys_are_wiped_540s_after_the_last_session() {
 /// Contract: T2, H11
 #[test]
 fn persistent_keepalives_follow_every_message() {
-    let all = ALL_EVENTS
-        .into_iter()
-        .filter(|event| !matches!(event, Event::InitiationRequested | Event::SessionConfirmed));
+    let all = ALL_EVENTS.into_iter().filter(|event| {
+        !matches!(
+            event,
+            Event::DataRefused | Event::InitiationRequested | Event::SessionConfirmed
+        )
+    });
     for event in all {
         let mut bench = Bench::new(EVERY_25S);
         bench.on(event);
