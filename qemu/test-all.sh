@@ -102,7 +102,7 @@ code_of() {
 	case $1 in
 	*test-host* | *'make fuzz') without+=(':!debian' ':!man' ':!qemu/guest' ':!rust/driver' ':!tools') ;;
 	*test-deb*) without+=(':!fuzz' ':!rust/model' ":!$tests") ;;
-	*test-*) without+=(':!debian' ':!man' ':!fuzz' ':!rust/model') ;;
+	*test-*) without+=(':!debian' ':!man' ':!fuzz' ':!rust/model' ':!rust/proto/tests') ;;
 	esac
 	case $1 in
 	*test-netns* | *smoke*) without+=(":!$tests") ;;
