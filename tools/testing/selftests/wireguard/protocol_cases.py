@@ -13,6 +13,7 @@ import protocol_hostile  # noqa: F401  (registers its cases)
 import protocol_load  # noqa: F401  (so does this)
 import protocol_state  # noqa: F401  (and this)
 import wgpeer
+from affinity import one_cpu
 from ktap import case, equal, refused, run, true
 from protocol_world import IP_TOS, IPV6_TCLASS, world
 from wgcrypto import self_test
@@ -244,6 +245,7 @@ def _corrupted(w):
 
 
 @case("V6 replay window: duplicates, 8128 behind accepted, 8129 not")
+@one_cpu()
 def _window(w):
     end = w.end()
     s = end.handshake()
@@ -262,6 +264,7 @@ def _window(w):
 
 
 @case("V6 V5 counters at the limit")
+@one_cpu()
 def _limit(w):
     end = w.end()
     s = end.handshake()
@@ -476,13 +479,8 @@ def _new_key(w):
 def _order(w):
     end = w.end()
     s = end.handshake()
-    # On one CPU: where each has a backlog, who moves can overtake himself, with or without a tunnel.
-    everywhere = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {min(everywhere)})
-    try:
+    with one_cpu():
         numbers = [end.echo(s) for _ in range(60)]
-    finally:
-        os.sched_setaffinity(0, everywhere)
     counters, answered = [], []
     while len(answered) < 60:
         message = end.receive(DATA, 2)

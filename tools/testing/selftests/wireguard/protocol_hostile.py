@@ -8,6 +8,7 @@ import time
 
 import ktap
 import wgpeer
+from affinity import one_cpu
 from ktap import case, equal, true
 from protocol_world import PORT
 from wgcrypto import mac
@@ -286,6 +287,7 @@ def _udp(w):
 
 
 @case("V1 V4 V5 V6 in a train each message is judged by itself")
+@one_cpu()
 def _train(w):
     end, other = w.end(2), w.end(3)
     end.handshake()
@@ -327,6 +329,7 @@ def _train(w):
 
 
 @case("V6 trains in reverse, repeated, and across the edge of the window")
+@one_cpu()
 def _train_window(w):
     end = w.end()
     s = end.handshake()
