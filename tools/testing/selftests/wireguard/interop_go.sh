@@ -109,6 +109,14 @@ t_forced_rekey() {
 }
 test_case "R14 H5 a restart of our side makes a new session at once" t_forced_rekey 90
 
+# not_yet IF PUB FIRST: the handshake at FIRST is still the last one 110 s later.
+not_yet() {
+	local left=$(($3 + 110 - $(date +%s)))
+	# So slow a machine cannot tell.
+	((left > -5)) || return 0
+	((left <= 0)) || sleep "$left"
+	equal "$(peer_field A "$1" "$2" 5)" "$3" "handshake before 120 s"
+}
 # One real rekey at 120 s, on three tunnels at once: we initiate, wireguard-go
 # initiates, and two devices of ours. No ping may be lost on the way.
 t_rekey() {
@@ -135,11 +143,10 @@ t_rekey() {
 	on A ping -q -i 0.25 -c 512 -W 3 10.71.0.2 > "$WORK/ping1" & pids+=($!)
 	on B ping -q -i 0.25 -c 512 -W 3 fd72::1 > "$WORK/ping2" & pids+=($!)
 	on A ping -q -i 0.25 -c 512 -W 3 fd73::2 > "$WORK/ping3" & pids+=($!)
-	sleep 104
 	# Not before its time.
-	equal "$(peer_field A wg1 "$g1" 5)" "${first[0]}" "handshake before 120 s"
-	equal "$(peer_field A wg2 "$g2" 5)" "${first[1]}" "handshake before 120 s"
-	equal "$(peer_field A wg3 "$g3" 5)" "${first[2]}" "handshake before 120 s"
+	not_yet wg1 "$g1" "${first[0]}"
+	not_yet wg2 "$g2" "${first[1]}"
+	not_yet wg3 "$g3" "${first[2]}"
 	wait_until 30 has_handshake A wg1 "$g1" "${first[0]}"
 	wait_until 30 has_handshake A wg2 "$g2" "${first[1]}"
 	wait_until 30 has_handshake A wg3 "$g3" "${first[2]}"
