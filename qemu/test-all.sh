@@ -92,10 +92,20 @@ unused_by() {
 	for file in "${left[@]}"; do [[ $used == *" $file "* ]] || echo "$file"; done
 }
 
+# nightly_only: the long tests and what no other one uses.
+nightly_only() {
+	local file names=()
+	for file in "$WG_TREE/$tests"/*.sh; do
+		file=$(basename "$file" .sh)
+		[[ " ${long[*]} " == *" $file "* ]] || names+=("$file")
+	done
+	unused_by "${names[*]}"
+}
+
 # code_of COMMAND: a digest of what a part has passed with: its command and the files that it depends
 # on. That is never words; for all but the checks not the bench either; for tests in a guest not the
-# packages and the host's tests; for selected files of these, and for tests that use none, not the
-# other ones; for those on the host not the driver (of wg_kapi the models have some).
+# packages and the host's tests; for selected files of these, for all but the long ones, and for tests
+# that use none, not the other ones; for those on the host not the driver (of wg_kapi the models have some).
 code_of() {
 	local without=("${words[@]}") suite file
 	[[ $1 == 'make check' ]] || without+=(':!.ci' ':!bench' ':!qemu/test-all.sh')
@@ -110,6 +120,9 @@ code_of() {
 		suite=${1#*SUITE=\'}
 		without+=(":!$tests/twovm")
 		while read -r file; do without+=(":!$tests/$file"); done < <(unused_by "${suite%%\'*}")
+		;;
+	'make test-vm')
+		while read -r file; do without+=(":!$tests/$file"); done < <(nightly_only)
 		;;
 	esac
 	{

@@ -131,8 +131,9 @@ class Wipe:
         time.sleep(1)
         middle = self.counts()
         true(not self.wiped(), "not wiped at 530 s")
-        sleep_until(born + 543)
-        ktap.wait_until(5, self.wiped, "the keys to be wiped")
+        sleep_until(born + 541)
+        # The kernel's timer wheel has steps of 16 s for one that far off (4,096 ticks of 4 ms).
+        ktap.wait_until(20, self.wiped, "the keys to be wiped")
         took = time.monotonic() - born
         end.send(late[1])
         time.sleep(1)
@@ -171,7 +172,8 @@ class GivingUp:
         ktap.diag(f"seconds between initiations: {gaps}")
         equal(len(times), 20, "initiations")
         true(all(4.9 <= gap <= 6.0 for gap in gaps), "5 s and jitter")
-        true(len(set(gaps)) > 5, "jitter")
+        # Jitter is up to a third of a second, and a timer of 5 s in steps of a quarter of one.
+        true(max(gaps) - min(gaps) > 0.1, "jitter")
         equal(self.w.stat("tx_dropped"), dropped + 3, "packets that waited")
         # Another packet begins anew.
         ping(self.end)
