@@ -121,7 +121,7 @@ code_of() {
 		without+=(":!$tests/twovm")
 		while read -r file; do without+=(":!$tests/$file"); done < <(unused_by "${suite%%\'*}")
 		;;
-	'make test-vm')
+	'make test-vm' | *test-operator* | *test-twovm*)
 		while read -r file; do without+=(":!$tests/$file"); done < <(nightly_only)
 		;;
 	esac
