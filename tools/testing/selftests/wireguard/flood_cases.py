@@ -46,6 +46,9 @@ def quarantine():
 # The 4,096 messages that may wait and what else is under way, a few KiB each at most.
 MEMORY_KIB = 64 * 1024 + quarantine()
 
+# Of that, what may still be in use a while later.
+SETTLED_KIB = 16 * 1024 + quarantine()
+
 
 @contextlib.contextmanager
 def attacked():
@@ -198,7 +201,7 @@ def under_flood(w, kind, address="192.0.2.1", cookies=True):
     for end in [old, late] + ends:
         end.drain()
         end.alive()
-    wait_until(20, lambda: meminfo("Slab")[0] - flood.memory[0][1] < MEMORY_KIB / 4, "the memory returns")
+    wait_until(20, lambda: meminfo("Slab")[0] - flood.memory[0][1] < SETTLED_KIB, "the memory returns")
     return out
 
 
