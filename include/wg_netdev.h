@@ -10,6 +10,8 @@
 struct net;
 struct net_device;
 struct sk_buff;
+/* Datagrams of some senders, and who works on them; see helpers/receive.c. */
+struct wg_lane;
 /* A reference count on the driver's device object, given back as it came. */
 struct wg_object;
 
@@ -20,6 +22,10 @@ struct wg_link_ops {
 	void (*stop)(struct wg_object *object);
 	void (*uninit)(struct wg_object *object);
 	int (*xmit)(struct wg_object *object, struct sk_buff *skb);
+	/* Datagrams from the sockets, linked by next; from the NAPI instance of a lane. */
+	void (*receive)(struct wg_object *object, struct wg_lane *lane, struct sk_buff *head);
+	/* One for which there is no room in its lane. */
+	void (*overflow)(struct wg_object *object, struct sk_buff *skb);
 	void (*creating_net_exit)(struct wg_object *object);
 	void (*suspend)(struct wg_object *object);
 	void (*vm_forked)(struct wg_object *object);
@@ -64,9 +70,10 @@ void wg_netdev_rx_frame_error(struct net_device *dev);
 void wg_netdev_rx_length_error(struct net_device *dev);
 void wg_netdev_rx_stats(struct net_device *dev, u64 packets, u64 bytes);
 void wg_netdev_tx_stats(struct net_device *dev, u64 packets, u64 bytes);
-void wg_netdev_gro_receive(struct net_device *dev, struct sk_buff *head);
-bool wg_netdev_gro_settle(struct net_device *dev, u32 limit);
+struct sk_buff *wg_netdev_purge_received(struct net_device *dev);
 void wg_netdev_deliver(struct net_device *dev, struct sk_buff *head);
+void wg_lane_deliver(struct wg_lane *lane, struct sk_buff *head);
+void wg_lane_flush(struct wg_lane *lane);
 
 void wg_rtnl_lock(void);
 void wg_rtnl_unlock(void);

@@ -11,7 +11,6 @@
 struct net;
 struct net_device;
 struct sk_buff;
-struct wg_object;
 
 /*
  * The far end of a tunnel and how this end was addressed. Port, addresses and
@@ -36,13 +35,8 @@ struct wg_dst_cache {
 
 struct wg_udp_port;
 
-struct wg_udp_ops {
-	void (*receive)(struct wg_object *owner, struct wg_udp_port *port, struct sk_buff *skb);
-	void (*release)(struct wg_object *owner);
-};
-
-int wg_udp_open(struct net *net, const struct net_device *dev, u16 number,
-		const struct wg_udp_ops *ops, struct wg_object *owner, struct wg_udp_port **opened);
+int wg_udp_open(struct net *net, struct net_device *dev, u16 number,
+		struct wg_udp_port **opened);
 void wg_udp_close(struct wg_udp_port *port);
 u16 wg_udp_number(const struct wg_udp_port *port);
 int wg_udp_send(struct wg_udp_port *port, struct net_device *dev, struct sk_buff *skb,

@@ -17,6 +17,7 @@ use kernel::{
 use wg_kapi::{
     chain::SkbChain,
     errno,
+    lane::Lane,
     log,
     netdev::{self, NetDevice},
     new_spinlock_bh,
@@ -25,7 +26,7 @@ use wg_kapi::{
     skb::SkBuff,
     sync::{new_mutex, Mutex, MutexGuard, SpinLockBh},
     table::Table,
-    udp::{UdpHandler, UdpPort},
+    udp::UdpPort,
     work, //
 };
 
@@ -38,7 +39,7 @@ use crate::{
     netlink::notify::Events,
     peer::Peer,
     rx,
-    stats::{Stat, STATS},
+    stats::{Stat, NO_PEER, STATS},
     tx, //
 };
 
@@ -157,7 +158,7 @@ impl Device {
     /// Opens sockets on `port` in place of those there are.
     fn open_port(self: &Arc<Self>, config: &mut Config, port: u16) -> Result {
         let net = self.netdev.creating_net().ok_or_else(errno::ENONET)?;
-        let new = UdpPort::open(&net, &self.netdev, port, self.clone())?;
+        let new = UdpPort::open(&net, &self.netdev, port)?;
         config.port = new.port();
         drop(self.port.replace(Some(new)));
         Ok(())
@@ -170,6 +171,11 @@ impl Device {
         self.running.store(0, Relaxed);
         // First what makes sessions: no message comes in any more, and none is being processed.
         drop(self.port.replace(None));
+        let waiting = self.netdev.purge_received();
+        let messages = waiting
+            .iter()
+            .fold(0, |sum: usize, skb| sum.saturating_add(skb.messages()));
+        self.discard_all(waiting, Stat::RxDown, messages, NO_PEER);
         self.purge_handshakes();
         // Two workers call each other.
         self.spread.drain();
@@ -286,6 +292,15 @@ impl netdev::Driver for Device {
         tx::xmit(this, skb)
     }
 
+    fn receive(this: ArcBorrow<'_, Self>, lane: &Lane, chain: SkbChain) {
+        rx::receive(this, lane, chain);
+    }
+
+    fn overflow(this: &Self, skb: SkBuff) {
+        let messages = skb.messages();
+        this.discard_all(skb.into(), Stat::RxQueue, messages, NO_PEER);
+    }
+
     fn creating_net_exit(this: &Arc<Self>) {
         log::creating_net_exiting(&this.netdev);
         this.netdev.carrier_off();
@@ -329,11 +344,5 @@ impl netdev::Driver for Device {
 
     fn set_switches(this: &Self, on: u32) {
         this.send_trains.store(i32::from(on & 1 != 0), Relaxed);
-    }
-}
-
-impl UdpHandler for Device {
-    fn receive(this: ArcBorrow<'_, Self>, _port: &UdpPort, chain: SkbChain) {
-        rx::receive(this, chain);
     }
 }

@@ -2,7 +2,7 @@
 
 //! The way of a packet in.
 //!
-//! Datagrams come from the UDP sockets in softirq, alone or as *trains* of one sender that were put
+//! Datagrams come from lanes in softirq, alone or as *trains* of one sender that were put
 //! together on the way. Handshake messages go to a worker; data is decrypted here and now, on the
 //! CPU that has it in its cache. A *run* of messages under one keypair costs one lookup, one
 //! endpoint comparison and one timer event.
@@ -16,6 +16,7 @@ use kernel::sync::ArcBorrow;
 use wg_kapi::{
     chain::SkbChain,
     endpoint::Endpoint,
+    lane::Lane,
     log,
     rcu,
     shared::SharedRef,
@@ -49,33 +50,32 @@ use spread::Stopwatch;
 const USED: u8 = 0;
 const FRESH: u8 = 1;
 
-/// Takes datagrams from a socket. Softirq.
-pub(crate) fn receive(device: ArcBorrow<'_, Device>, mut chain: SkbChain) {
-    {
-        let guard = rcu::read_lock();
-        let mut here = SkbChain::new();
-        for skb in chain {
-            spread::divert(device, skb, &guard, &mut here);
-        }
-        chain = here;
+/// Takes datagrams from a lane. Softirq.
+pub(crate) fn receive(device: ArcBorrow<'_, Device>, lane: &Lane, chain: SkbChain) {
+    let guard = rcu::read_lock();
+    let mut here = SkbChain::new();
+    for skb in chain {
+        spread::divert(device, lane, skb, &guard, &mut here);
     }
-    if !chain.is_empty() {
-        receive_here(device, chain);
+    if !here.is_empty() {
+        receive_here(device, lane, here);
     }
 }
 
 /// Decrypts datagrams on this CPU and delivers what was in them. Softirq.
-fn receive_here(device: ArcBorrow<'_, Device>, chain: SkbChain) {
+fn receive_here(device: ArcBorrow<'_, Device>, lane: &Lane, chain: SkbChain) {
     let datagrams = chain.into_iter().map(|skb| (skb, 0));
     let packets = open(device, datagrams, None).packets;
     if !packets.is_empty() {
-        device.netdev.gro_receive_chain(packets);
+        lane.deliver(packets);
     }
 }
 
 /// Decrypts datagrams, less so many messages at the front of each train. What was in them is not
 /// delivered yet. BH disabled. Where others may open at the same time what came earlier, `later`
 /// is the number of the peer whose move to another endpoint is left to the caller.
+// What follows goes up the stack, on this one: not with these variables below it.
+#[inline(never)]
 fn open(
     device: ArcBorrow<'_, Device>,
     datagrams: impl Iterator<Item = (SkBuff, usize)>,

@@ -82,7 +82,7 @@ stats! {
     RxNoRandomness = c"rx_drop_no_randomness" => DeviceNotReady,
     /// Handshake messages while there is no private key.
     RxNoIdentity = c"rx_drop_no_identity" => DeviceNotReady,
-    /// Handshake messages that waited when the interface went down.
+    /// Messages that waited when the interface went down.
     RxDown = c"rx_drop_down" => DeviceNotReady,
     /// Handshake messages in excess of the queue.
     RxHandshakeQueue = c"rx_drop_handshake_queue" => FullQueue,
@@ -190,7 +190,7 @@ stats! {
     RxAside = c"rx_aside",
     /// Small datagrams that were decrypted at once meanwhile, as nothing of their flow waits.
     RxPassed = c"rx_passed",
-    /// Messages in excess of what may wait for such a worker.
+    /// Messages in excess of what may wait for such a worker, or in a lane before.
     RxQueue = c"rx_drop_queue" => FullQueue,
     /// Messages that CoDel took out of that queue, as those in it had waited for long.
     RxDelay = c"rx_drop_delay" => FullQueue,

@@ -6,86 +6,65 @@
 
 use crate::{
     bindings,
-    chain::SkbChain,
     dst_cache::DstCache,
     endpoint::Endpoint,
     net::Net,
     netdev::NetDevice,
     skb::SkBuff, //
 };
-use core::{
-    mem::ManuallyDrop,
-    ptr::{self, NonNull}, //
-};
+use core::ptr::{self, NonNull};
 use kernel::{
     error::to_result,
     prelude::*,
-    sync::{
-        Arc,
-        ArcBorrow, //
-    },
+    sync::aref::ARef, //
 };
-
-/// Who gets the packets of a port.
-pub trait UdpHandler: Send + Sync + Sized + 'static {
-    /// Packets came in, still with their UDP headers ([`SkBuff::udp_payload`]).
-    ///
-    /// Softirq or BH disabled, RCU read lock held, on any number of CPUs at once; may begin before
-    /// [`UdpPort::open`] has returned. `port` serves for replies.
-    fn receive(this: ArcBorrow<'_, Self>, port: &UdpPort, chain: SkbChain);
-}
 
 /// The sockets of one port: IPv4, and IPv6 if the kernel has it.
 ///
-/// They live in the namespace that they were opened in and do not keep it. Drop (process context,
-/// may sleep, not within an RCU read section) closes both; when it returns no
-/// [`UdpHandler::receive`] runs or will, and the reference to the owner is gone.
+/// They live in the namespace that they were opened in and do not keep it. What comes goes to the
+/// driver of their device: [`Driver::receive`]. Drop (process context, may sleep, not within an RCU
+/// read section) closes both; when it returns nothing is put into lanes any more, but what was may
+/// still be there ([`NetDevice::purge_received`]).
 ///
 /// # Invariants
 ///
-/// `ptr` is valid; this object owns it, unless it is a borrowed view in a [`ManuallyDrop`].
+/// `ptr` is valid and ours; `_dev` is the device that it puts datagrams into the lanes of.
+///
+/// [`Driver::receive`]: crate::netdev::Driver::receive
 pub struct UdpPort {
     ptr: NonNull<bindings::wg_udp_port>,
+    _dev: ARef<NetDevice>,
 }
 
 // SAFETY: The C structure belongs to no thread.
 unsafe impl Send for UdpPort {}
-// SAFETY: Its two methods may be called from several threads at once.
+// SAFETY: All of it may be called from several threads at once.
 unsafe impl Sync for UdpPort {}
 
 impl UdpPort {
-    /// Binds `port` (0: the kernel chooses) on all addresses of `net`. Packets go to `owner`.
-    /// A socket that cannot be made is told in the log, on behalf of `dev`.
+    /// Binds `port` (0: the kernel chooses) on all addresses of `net`, for `dev`. A socket that
+    /// cannot be made is told in the log, on behalf of `dev`.
     ///
     /// Process context, may sleep. C: `udp_sock_create`, `setup_udp_tunnel_sock`.
     ///
     /// # Errors
     ///
     /// That of the first socket that could not be made, like `EADDRINUSE`; then neither is.
-    pub fn open<T: UdpHandler>(
-        net: &Net,
-        dev: &NetDevice,
-        port: u16,
-        owner: Arc<T>,
-    ) -> Result<Pin<KBox<Self>>> {
+    pub fn open(net: &Net, dev: &ARef<NetDevice>, port: u16) -> Result<Pin<KBox<Self>>> {
         let slot = KBox::<Self>::new_uninit(GFP_KERNEL)?;
-        let owner = Arc::into_raw(owner);
         let mut opened = ptr::null_mut();
-        // SAFETY: The namespace and the device are valid; the table fits the owner, a reference to
-        // which goes to the C side: it calls `release` with it exactly once, also on failure.
-        to_result(unsafe {
-            bindings::wg_udp_open(
-                net.as_ptr(),
-                dev.as_ptr(),
-                port,
-                Handler::<T>::OPS,
-                owner.cast_mut().cast(),
-                &mut opened,
-            )
-        })?;
+        // SAFETY: The namespace is valid, and so is the device as long as the port is open, as
+        // that keeps a reference.
+        to_result(unsafe { bindings::wg_udp_open(net.as_ptr(), dev.as_ptr(), port, &mut opened) })?;
         let ptr = NonNull::new(opened).ok_or(EINVAL)?;
-        // INVARIANT: Just opened, owned by us.
-        Ok(KBox::into_pin(KBox::write(slot, Self { ptr })))
+        // INVARIANT: Just opened for this device, owned by us.
+        Ok(KBox::into_pin(KBox::write(
+            slot,
+            Self {
+                ptr,
+                _dev: dev.clone(),
+            },
+        )))
     }
 
     /// The port number. Any context.
@@ -99,45 +78,6 @@ impl Drop for UdpPort {
     fn drop(&mut self) {
         // SAFETY: By the type invariant it is ours to close.
         unsafe { bindings::wg_udp_close(self.ptr.as_ptr()) }
-    }
-}
-
-/// The C callbacks for owners of type `T`.
-struct Handler<T>(core::marker::PhantomData<fn(T)>);
-
-impl<T: UdpHandler> Handler<T> {
-    const OPS: &'static bindings::wg_udp_ops = &bindings::wg_udp_ops {
-        receive: Some(Self::receive),
-        release: Some(Self::release),
-    };
-
-    /// # Safety
-    ///
-    /// `owner` must have come from `Arc::<T>::into_raw` and be kept by the port, `port` must be
-    /// open, `skb` be a packet on no list that the caller gives away.
-    unsafe extern "C" fn receive(
-        owner: *mut bindings::wg_object,
-        port: *mut bindings::wg_udp_port,
-        skb: *mut bindings::sk_buff,
-    ) {
-        let (Some(port), Some(skb)) = (NonNull::new(port), NonNull::new(skb)) else {
-            return;
-        };
-        // SAFETY: By the contract.
-        let owner = unsafe { ArcBorrow::from_raw(owner.cast::<T>()) };
-        // A view for the time of the call; the socket that called stays open for it.
-        let port = ManuallyDrop::new(UdpPort { ptr: port });
-        // SAFETY: By the contract.
-        let skb = unsafe { SkBuff::from_raw(skb) };
-        T::receive(owner, &port, SkbChain::from(skb));
-    }
-
-    /// # Safety
-    ///
-    /// `owner` must have come from `Arc::<T>::into_raw`, and the caller gives it away.
-    unsafe extern "C" fn release(owner: *mut bindings::wg_object) {
-        // SAFETY: By the contract.
-        drop(unsafe { Arc::from_raw(owner.cast::<T>()) });
     }
 }
 

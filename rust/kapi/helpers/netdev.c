@@ -16,26 +16,12 @@
 #include <linux/rtnetlink.h>
 #include <linux/suspend.h>
 #include <net/addrconf.h>
-#include <net/gro.h>
-#include <net/gro_cells.h>
 #include <net/ip_tunnels.h>
 #include <net/rtnetlink.h>
 
+#include "netdev_priv.h"
 #include "pages.h"
 #include "wg_helpers.h"
-
-/* The private area of a device. */
-struct wg_priv {
-	struct net_device *dev;
-	/* Written under RTNL, read under RCU by those who send. */
-	struct wg_object __rcu *object;
-	/* Not counted; cleared under RTNL before that namespace is freed. */
-	struct net __rcu *creating_net;
-	/* In wg_devices while there is an object; under RTNL. */
-	struct list_head list;
-	/* From registration until all references are gone. */
-	struct gro_cells cells;
-};
 
 static LIST_HEAD(wg_devices);
 static struct wg_link_ops wg_ops;
@@ -50,7 +36,8 @@ static int wg_link_init(struct net_device *dev)
 {
 	struct wg_priv *priv = netdev_priv(dev);
 
-	return gro_cells_init(&priv->cells, dev);
+	priv->lanes = wg_lanes_create(dev, &wg_ops);
+	return priv->lanes ? 0 : -ENOMEM;
 }
 
 /* Runs after all references to the device are gone. */
@@ -58,7 +45,7 @@ static void wg_link_destruct(struct net_device *dev)
 {
 	struct wg_priv *priv = netdev_priv(dev);
 
-	gro_cells_destroy(&priv->cells);
+	wg_lanes_destroy(priv->lanes);
 }
 
 static void wg_link_uninit(struct net_device *dev)
@@ -322,93 +309,6 @@ struct net *wg_netdev_creating_net(const struct net_device *dev)
 		net = maybe_get_net(net);
 	rcu_read_unlock();
 	return net;
-}
-
-/* Delivers a list of packets, linked by next. */
-void wg_netdev_gro_receive(struct net_device *dev, struct sk_buff *head)
-{
-	struct wg_priv *priv = netdev_priv(dev);
-	struct sk_buff *skb, *next;
-
-	local_bh_disable();
-	skb_list_walk_safe(head, skb, next) {
-		skb_mark_not_on_list(skb);
-		skb_reset_mac_header(skb);
-		skb_reset_network_header(skb);
-		skb->dev = dev;
-		gro_cells_receive(&priv->cells, skb);
-	}
-	local_bh_enable();
-}
-
-/*
- * Waits until each CPU is seen to have nothing left of what wg_netdev_gro_receive()
- * was given before, for at most so many microseconds. Process context.
- */
-bool wg_netdev_gro_settle(struct net_device *dev, u32 limit)
-{
-	const ktime_t end = ktime_add_us(ktime_get(), limit);
-	const struct napi_struct *napi;
-
-	might_sleep();
-	/* Those of the cells, as long as there is the device. */
-	list_for_each_entry(napi, &dev->napi_list, dev_list) {
-		/* Pairs with the exchange in napi_complete_done(), when all has gone up. */
-		while (smp_load_acquire(&napi->state) & NAPIF_STATE_SCHED) {
-			if (ktime_after(ktime_get(), end))
-				return false;
-			usleep_range(20, 100);
-		}
-	}
-	return true;
-}
-
-/* Passes what was put together, and what could not be, up the stack. */
-static void wg_gro_flush(struct gro_node *gro)
-{
-	if (gro->bitmask)
-		__gro_flush(gro, false);
-	if (gro->rx_count) {
-		netif_receive_skb_list(&gro->rx_list);
-		INIT_LIST_HEAD(&gro->rx_list);
-		gro->rx_count = 0;
-	}
-}
-
-/*
- * The same as wg_netdev_gro_receive, but all of it has gone up the stack, on the
- * caller's, when this returns. Not for softirqs, whose stack may be deep already.
- * BH disabled, RCU read lock.
- */
-void wg_netdev_deliver(struct net_device *dev, struct sk_buff *head)
-{
-	const bool elide = netif_elide_gro(dev);
-	struct sk_buff *skb, *next;
-	struct gro_node gro = {};
-	int i;
-
-	INIT_LIST_HEAD(&gro.rx_list);
-	for (i = 0; i < GRO_HASH_BUCKETS; i++)
-		INIT_LIST_HEAD(&gro.hash[i].list);
-	skb_list_walk_safe(head, skb, next) {
-		skb_mark_not_on_list(skb);
-		if (unlikely(!(dev->flags & IFF_UP))) {
-			dev_core_stats_rx_dropped_inc(dev);
-			kfree_skb(skb);
-			continue;
-		}
-		skb_reset_mac_header(skb);
-		skb_reset_network_header(skb);
-		skb_unset_transport_header(skb);
-		skb->dev = dev;
-		if (unlikely(elide || skb_cloned(skb))) {
-			wg_gro_flush(&gro);
-			netif_receive_skb(skb);
-		} else {
-			gro_receive_skb(&gro, skb);
-		}
-	}
-	wg_gro_flush(&gro);
 }
 
 static int wg_pm_event(struct notifier_block *nb, unsigned long action, void *data)

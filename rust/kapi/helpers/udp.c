@@ -7,6 +7,7 @@
 #include <net/udp.h>
 #include <net/udp_tunnel.h>
 
+#include "netdev_priv.h"
 #include "udp_port.h"
 #include "wg_helpers.h"
 #include "wg_log.h"
@@ -17,8 +18,19 @@ static_assert(WG_AF_INET == AF_INET && WG_AF_INET6 == AF_INET6);
 static_assert(sizeof(struct wg_endpoint) == 48);
 
 /*
- * Called by UDP in a softirq when it has put packets into the socket's queue,
- * and takes them out at once.
+ * Whether somebody has taken out all that was there before. He has it in its lane
+ * before anybody else takes out what comes after.
+ */
+static bool wg_udp_is_empty(struct sock *sk)
+{
+	return skb_queue_empty_lockless(&sk->sk_receive_queue) &&
+	       skb_queue_empty_lockless(&udp_sk(sk)->reader_queue);
+}
+
+/*
+ * Called by UDP when it has put packets into the socket's queue; takes them out
+ * at once. The lock keeps their order until they are in their lanes, for what one
+ * CPU put there another may take. BH disabled.
  *
  * A plain socket, as opposed to one with encap_rcv, gets datagrams that were put
  * together, by GRO or by their sender, in one piece.
@@ -32,7 +44,10 @@ static void wg_udp_ready(struct sock *sk)
 	rcu_read_lock();
 	port = rcu_dereference_sk_user_data(sk);
 	/* Closed: what is in the queue goes with the socket. */
-	while (likely(port)) {
+	if (unlikely(!port) || wg_udp_is_empty(sk))
+		goto out;
+	spin_lock_bh(&port->lock);
+	for (;;) {
 		skb = __skb_recv_udp(sk, MSG_DONTWAIT, &offset, &ret);
 		if (!skb) {
 			if (likely(ret == -EAGAIN))
@@ -44,13 +59,10 @@ static void wg_udp_ready(struct sock *sk)
 		/* The packet may be kept for longer than these, which it need not own. */
 		skb_dst_drop(skb);
 		skb->dev = NULL;
-		if (unlikely(udp_lib_checksum_complete(skb))) {
-			kfree_skb_reason(skb, SKB_DROP_REASON_UDP_CSUM);
-			continue;
-		}
-		__skb_push(skb, sizeof(struct udphdr));
-		port->ops->receive(port->owner, port, skb);
+		wg_lanes_put(port->dev, skb);
 	}
+	spin_unlock_bh(&port->lock);
+out:
 	rcu_read_unlock();
 }
 
@@ -149,23 +161,21 @@ static int wg_udp_bind(struct net *net, const struct net_device *dev, u16 number
 	return ret;
 }
 
-/* Takes the caller's reference to the owner, and gives it back on failure too. */
-int wg_udp_open(struct net *net, const struct net_device *dev, u16 number,
-		const struct wg_udp_ops *ops, struct wg_object *owner, struct wg_udp_port **opened)
+int wg_udp_open(struct net *net, struct net_device *dev, u16 number, struct wg_udp_port **opened)
 {
 	struct socket *sock4, *sock6;
 	struct wg_udp_port *port;
-	int ret = -ENOMEM;
+	int ret;
 
 	port = kzalloc(sizeof(*port), GFP_KERNEL);
 	if (!port)
-		goto err_owner;
+		return -ENOMEM;
 	ret = wg_udp_bind(net, dev, number, &sock4, &sock6);
 	if (ret)
 		goto err_port;
 
-	port->ops = ops;
-	port->owner = owner;
+	port->dev = dev;
+	spin_lock_init(&port->lock);
 	port->sock4 = sock4->sk;
 	port->sock6 = sock6 ? sock6->sk : NULL;
 	port->number = ntohs(inet_sk(port->sock4)->inet_sport);
@@ -178,8 +188,6 @@ int wg_udp_open(struct net *net, const struct net_device *dev, u16 number,
 
 err_port:
 	kfree(port);
-err_owner:
-	ops->release(owner);
 	return ret;
 }
 
@@ -191,7 +199,6 @@ void wg_udp_close(struct wg_udp_port *port)
 	synchronize_net();
 	wg_udp_forget(port->sock4);
 	wg_udp_forget(port->sock6);
-	port->ops->release(port->owner);
 	kfree(port);
 }
 

@@ -11,8 +11,10 @@ struct wg_udp_port {
 	/* Set before the port is handed out, NULL where there is no such family. */
 	struct sock *sock4;
 	struct sock *sock6;
-	const struct wg_udp_ops *ops;
-	struct wg_object *owner;
+	/* Whose datagrams these are; outlives the port. */
+	struct net_device *dev;
+	/* Who holds it takes datagrams out of the sockets and puts them into lanes. */
+	spinlock_t lock;
 	u16 number;
 };
 

@@ -4,6 +4,8 @@
 use super::NetDevice;
 use crate::{
     bindings,
+    chain::SkbChain,
+    lane::Lane,
     net::{Net, Rtnl},
     skb::SkBuff, //
 };
@@ -27,7 +29,7 @@ use kernel::{
 
 /// The object behind each device of the kind.
 ///
-/// All calls but [`Driver::xmit`] come in process context with RTNL held, so one at a time.
+/// All calls but [`Driver::xmit`], [`Driver::receive`] and [`Driver::overflow`] come in process context with RTNL held, so one at a time.
 pub trait Driver: Send + Sync + Sized + 'static {
     /// A device was registered; makes the object for it. It is not up yet.
     ///
@@ -57,6 +59,17 @@ pub trait Driver: Send + Sync + Sized + 'static {
     ///
     /// What `ndo_start_xmit` returns to the sender; the packet is gone in any case.
     fn xmit(this: &Self, skb: SkBuff) -> Result;
+
+    /// Datagrams came from the sockets, still with their UDP headers ([`SkBuff::udp_payload`]).
+    ///
+    /// Softirq or BH disabled, RCU read lock held; of one lane on one CPU at a time, of others at
+    /// the same time. May begin before [`UdpPort::open`] has returned.
+    ///
+    /// [`UdpPort::open`]: crate::udp::UdpPort::open
+    fn receive(this: ArcBorrow<'_, Self>, lane: &Lane, chain: SkbChain);
+
+    /// A datagram came for which there is no room. Same context.
+    fn overflow(this: &Self, skb: SkBuff);
 
     /// The namespace that the device was created from goes away, the device lives on elsewhere. The
     /// carrier is off, [`NetDevice::creating_net`] is already `None`. Sockets and cached routes
@@ -125,6 +138,8 @@ impl<T: Driver> Registration<T> {
         stop: Some(stop::<T>),
         uninit: Some(uninit::<T>),
         xmit: Some(xmit::<T>),
+        receive: Some(receive::<T>),
+        overflow: Some(overflow::<T>),
         creating_net_exit: Some(creating_net_exit::<T>),
         suspend: Some(suspend::<T>),
         vm_forked: Some(vm_forked::<T>),
@@ -291,6 +306,44 @@ unsafe extern "C" fn xmit<T: Driver>(
     // SAFETY: By the contract.
     let skb = unsafe { SkBuff::from_raw(skb) };
     from_result(|| T::xmit(&this, skb).map(|()| 0))
+}
+
+/// # Safety
+///
+/// See `open`; `lane` must be the one whose poll function calls, `head` start a list of packets
+/// that the caller gives away.
+unsafe extern "C" fn receive<T: Driver>(
+    object: *mut bindings::wg_object,
+    lane: *mut bindings::wg_lane,
+    head: *mut bindings::sk_buff,
+) {
+    let Some(head) = NonNull::new(head) else {
+        return;
+    };
+    // SAFETY: By the contract.
+    let this = unsafe { ArcBorrow::from_raw(object.cast::<T>()) };
+    // SAFETY: By the contract.
+    let lane = unsafe { Lane::from_raw(lane) };
+    // SAFETY: By the contract.
+    let chain = unsafe { SkbChain::from_list(head) };
+    T::receive(this, lane, chain);
+}
+
+/// # Safety
+///
+/// See `xmit`.
+unsafe extern "C" fn overflow<T: Driver>(
+    object: *mut bindings::wg_object,
+    skb: *mut bindings::sk_buff,
+) {
+    let Some(skb) = NonNull::new(skb) else {
+        return;
+    };
+    // SAFETY: By the contract.
+    let this = unsafe { ArcBorrow::from_raw(object.cast::<T>()) };
+    // SAFETY: By the contract.
+    let skb = unsafe { SkBuff::from_raw(skb) };
+    T::overflow(&this, skb);
 }
 
 /// # Safety

@@ -329,6 +329,12 @@ t_threads() {
 	pings A 10.77.0.2
 	if ours; then
 		refute pgrep -f 'napi/wg0' > /dev/null
+		on_sys A bash -c 'echo 1 > /sys/class/net/wg0/threaded'
+		pgrep -f 'napi/wg0' > /dev/null
+		pings A 10.77.0.2
+		transfer A B 10.77.0.2 --bytes 524288
+		on_sys A bash -c 'echo 0 > /sys/class/net/wg0/threaded'
+		pings A 10.77.0.2
 	else
 		equal "$(on_sys A cat /sys/class/net/wg0/threaded)" 1 threaded
 	fi

@@ -11,6 +11,7 @@ import genl
 import ktap
 import protocol_hostile  # noqa: F401  (registers its cases)
 import protocol_load  # noqa: F401  (so does this)
+import protocol_order  # noqa: F401  (and this)
 import protocol_state  # noqa: F401  (and this)
 import wgpeer
 from affinity import one_cpu
@@ -473,24 +474,6 @@ def _new_key(w):
     end.echo(one)
     got = end.receive(timeout=2)
     equal((got[0], len(got)), (INITIATION, 148), "the reply needs a new handshake")
-
-
-@case("D3 D6 the device's counters and order under a burst")
-def _order(w):
-    end = w.end()
-    s = end.handshake()
-    with one_cpu():
-        numbers = [end.echo(s) for _ in range(60)]
-    counters, answered = [], []
-    while len(answered) < 60:
-        message = end.receive(DATA, 2)
-        true(message is not None, "all replies")
-        counter, plain = s.unseal(message)
-        counters.append(counter)
-        if plain:
-            answered.append(struct.unpack_from(">H", plain, 26)[0])
-    equal(counters, list(range(len(counters))), "counters")
-    equal(answered, numbers, "order")
 
 
 @case("D2 large and odd messages both ways")
