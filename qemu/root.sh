@@ -38,28 +38,39 @@ for extra in ${WG_ROOT_EXTRA:-}; do
 	esac
 done
 architectures=$(dpkg --print-architecture)
+foreign=''
 suites=("$WG_SUITE" "$WG_SUITE-updates" "$WG_SUITE-backports")
 if [[ ${WG_ROOT_EXTRA:-} == s390x ]]; then
 	# No kernels here: only cargo, and what a foreign program is made of.
-	packages=(build-essential rustc cargo ca-certificates git gcc-s390x-linux-gnu libc6-dev-s390x-cross qemu-user
-		libstd-rust-dev:s390x)
+	packages=(build-essential rustc cargo ca-certificates git gcc-s390x-linux-gnu libc6-dev-s390x-cross qemu-user)
+	# Of the foreign machine nothing but the compiled library, as the rest is in the packages for
+	# cross-building: not a whole foreign system, of which a mirror must have each package in step.
+	foreign=libstd-rust-dev:s390x
 	architectures+=,s390x
 	# A library and its compiler must be of one version on both.
 	suites=("$WG_SUITE")
 fi
 
 make_root() {
-	local mirror tmp=$1 list suite sources=()
+	local mirror tmp=$1 list suite sources=() hook=()
 	host_needs mmdebstrap mmdebstrap || return
 	mirror=$(mirror) || return
 	list=$(IFS=, && printf '%s' "${packages[*]}")
 	for suite in "${suites[@]}"; do sources+=("deb $mirror $suite main"); done
+	if [[ -n $foreign ]]; then
+		# shellcheck disable=SC2016
+		hook=('--customize-hook=chroot "$1" sh -euc "cd /tmp
+			apt-get download -q '"$foreign"'
+			dpkg-deb -x ./*.deb /
+			rm ./*.deb"')
+	fi
 	progress "making the Debian 13 toolchain root (about 2.5 GB, one to two minutes)" \
 		mmdebstrap --mode=root --variant=apt --architectures="$architectures" --include="$list" \
 		--aptopt='Apt::Install-Recommends "false"' \
 		--dpkgopt='path-exclude=/usr/share/man/*' \
 		--dpkgopt='path-exclude=/usr/share/locale/*' \
 		--dpkgopt='path-exclude=/usr/share/doc/*' \
+		"${hook[@]}" \
 		"$WG_SUITE" "$tmp/root" \
 		"${sources[@]}" || return
 	chmod 755 "$tmp" "$tmp/root"
@@ -136,7 +147,7 @@ if [[ -e /etc/wireguard-rust-root ]]; then
 fi
 
 need_root
-id=$(printf '%s\n' "$WG_SUITE" "v3" "${packages[@]}" | key_of)
+id=$(printf '%s\n' "$WG_SUITE" "v3" "${packages[@]}" ${foreign:+"only $foreign"} | key_of)
 first=$WG_CACHE/root/$id
 if [[ ${1:-} == --make-layer ]]; then
 	shift

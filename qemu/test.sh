@@ -64,7 +64,7 @@ be() {
 	say "== host tests on $target, emulated"
 	WG_ROOT_EXTRA=s390x "$WG_QEMU/root.sh" env CARGO_TARGET_DIR="$WG_TREE/build/cargo-be" CARGO_TERM_COLOR=never \
 		CARGO_TARGET_S390X_UNKNOWN_LINUX_GNU_LINKER=s390x-linux-gnu-gcc \
-		CARGO_TARGET_S390X_UNKNOWN_LINUX_GNU_RUNNER=qemu-s390x \
+		CARGO_TARGET_S390X_UNKNOWN_LINUX_GNU_RUNNER='qemu-s390x -L /usr/s390x-linux-gnu' \
 		CC_s390x_unknown_linux_gnu=s390x-linux-gnu-gcc \
 		timeout -k 10 "${HOST_TIMEOUT:-3600}" \
 		cargo test --manifest-path "$WG_TREE/Cargo.toml" -p wg_proto --target "$target" \
