@@ -47,6 +47,10 @@ TABLE = [
     ("cores", "eight_4", "  eight peers, 4 vCPUs", "Mbit/s", "more", 1.3),
     ("cores", "loaded_mean_2", "  ping under bulk, 2 vCPUs", "us", "less", 0.5),
     ("cores", "loaded_p99_2", "    99th percentile", "us", "less", 0.5),
+    ("cores", "pour_one_2", "  one sends, none receives, 2", "Mbit/s", "more", None),
+    ("cores", "pour_four_2", "    four send", "Mbit/s", "more", None),
+    ("cores", "pour_one_4", "  one sends, none receives, 4", "Mbit/s", "more", None),
+    ("cores", "pour_four_4", "    four send", "Mbit/s", "more", None),
     # With CPUS=1 only: what the same instructions come to in real time.
     ("cores", "one_1", "  one peer, 1 vCPU", "Mbit/s", "more", None),
     ("cores", "eight_1", "  eight peers, 1 vCPU", "Mbit/s", "more", None),

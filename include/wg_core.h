@@ -27,6 +27,7 @@ void wg_warn_once(const char *what);
 
 /* helpers/core.c: clock, random, per-CPU counters */
 u64 wg_boottime_coarse_ns(void);
+u64 wg_precise_ns(void);
 u64 wg_local_ns(void);
 u32 wg_cpus_online(void);
 u32 wg_cpu_current(void);

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # cores.sh CPUS: TCP through one peer and through eight at once on several CPUs
-# in real time. The drivers take turns in this one boot; medians come out.
+# in real time, and what one sender and four get out to one peer if nobody has to
+# receive it. The drivers take turns in this one boot; medians come out.
 # The Rust module is /wg/bench/rust.ko, the C driver the kernel's own; other.ko, if
 # there is one, takes its turn as well.
 
@@ -15,6 +16,8 @@ turns=${TURNS:-2}
 seconds=${CORES_SECONDS:-3}
 [[ -z ${QUICK:-} ]] || turns=2 seconds=2
 underlay
+# Nobody answers for it while its messages are dropped.
+ip -n A neigh replace 192.0.2.2 lladdr "$(ip -n B -j link show vB | jq -r '.[0].address')" dev vA nud permanent
 for i in {0..7}; do background iperf3 -s -p $((5201 + i)); done
 
 # What either driver needs, loaded once.
@@ -64,6 +67,21 @@ loaded() {
 	wait $!
 }
 
+# poured SENDERS: UDP GSO into one tunnel, whose messages are dropped where they arrive.
+poured() {
+	local i before pids=()
+	on B nft -f - <<<$'table netdev t {\nchain c {\ntype filter hook ingress device vB priority 0; policy drop;\n}\n}\n'
+	before=$(sent)
+	for ((i = 0; i < $1; i++)); do
+		on A udpload pour 10.77.0.2 9 1350 "$seconds" >/dev/null &
+		pids+=($!)
+	done
+	wait "${pids[@]}"
+	awk -v bytes=$(($(sent) - before)) -v s="$seconds" 'BEGIN { printf "%.1f\n", bytes * 8 / s / 1e6 }'
+	on B nft flush ruleset
+}
+sent() { ip -n A -s -j link show vA | jq '.[0].stats64.tx.bytes'; }
+
 drivers=(c rust)
 [[ ! -e /wg/bench/other.ko ]] || drivers+=(other)
 declare -A runs
@@ -74,6 +92,8 @@ for ((turn = 0; turn < turns; turn++)); do
 		sleep 2
 		runs[$driver one]+=,$(one)
 		runs[$driver eight]+=,$(eight)
+		runs[$driver pour_one]+=,$(poured 1)
+		runs[$driver pour_four]+=,$(poured 4)
 		# With the end of its flow: iperf3 may not come to an end without a link.
 		read -r mean_us p99_us <<<"$(loaded)"
 		runs[$driver loaded_mean]+=,$mean_us

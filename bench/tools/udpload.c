@@ -13,7 +13,10 @@
  *   udpload gso ADDR PORT BYTES SECONDS    ... and the sender: UDP_SEGMENT, with a
  *                                          window, as QUIC stacks have one
  *
- * burst and spread print "sent N SECONDS", gso prints "acked BYTES SECONDS".
+ *   udpload pour ADDR PORT BYTES SECONDS   UDP_SEGMENT as fast as it can, for nobody
+ *
+ * burst and spread print "sent N SECONDS", gso prints "acked BYTES SECONDS", pour "sent
+ * BYTES SECONDS".
  */
 #include "common.h"
 
@@ -43,6 +46,24 @@ static int udp_socket(void)
 	return fd;
 }
 
+/* A socket to ADDR PORT. */
+static int connected(char **argv)
+{
+	struct sockaddr_in to = address(argv[0], argv[1]);
+	int fd = udp_socket();
+
+	if (connect(fd, (struct sockaddr *)&to, sizeof(to)))
+		die("connect");
+	return fd;
+}
+
+/* "sent": what, since when. */
+static int told(uint64_t sent, uint64_t start, uint64_t now)
+{
+	printf("sent %llu %.6f\n", (unsigned long long)sent, (double)(now - start) / 1e9);
+	return 0;
+}
+
 static int listener(const char *port, int receive_buffer)
 {
 	struct sockaddr_in a = address("0.0.0.0", port);
@@ -64,12 +85,11 @@ static _Noreturn void hold(char **argv)
 
 static int burst(char **argv)
 {
-	struct sockaddr_in to = address(argv[0], argv[1]);
 	size_t bytes = strtoul(argv[2], NULL, 10);
 	uint64_t start, end, now, sent = 0;
 	struct mmsghdr messages[BATCH];
 	struct iovec iov = { buffer, bytes };
-	int fd = udp_socket();
+	int fd = connected(argv);
 	int i, n;
 
 	if (bytes > BUFFER)
@@ -79,8 +99,6 @@ static int burst(char **argv)
 		messages[i].msg_hdr.msg_iov = &iov;
 		messages[i].msg_hdr.msg_iovlen = 1;
 	}
-	if (connect(fd, (struct sockaddr *)&to, sizeof(to)))
-		die("connect");
 
 	start = now_ns();
 	end = start + seconds(argv[3]);
@@ -92,8 +110,7 @@ static int burst(char **argv)
 			die("sendmmsg");
 		now = now_ns();
 	} while (now < end);
-	printf("sent %llu %.6f\n", (unsigned long long)sent, (double)(now - start) / 1e9);
-	return 0;
+	return told(sent, start, now);
 }
 
 static int spread(char **argv)
@@ -123,15 +140,14 @@ static int spread(char **argv)
 		}
 		now = now_ns();
 	} while (now < end);
-	printf("sent %llu %.6f\n", (unsigned long long)sent, (double)(now - start) / 1e9);
-	return 0;
+	return told(sent, start, now);
 }
 
 static int gro(char **argv)
 {
 	struct sockaddr_in from;
 	socklen_t len;
-	uint64_t total = 0, told = 0;
+	uint64_t total = 0, acked = 0;
 	int fd = listener(argv[0], 8 << 20);
 	ssize_t n;
 
@@ -146,19 +162,18 @@ static int gro(char **argv)
 		/* One byte asks for the count so far. */
 		if (n > 1)
 			total += (uint64_t)n;
-		if (total - told < 64 * 1024 && n > 1)
+		if (total - acked < 64 * 1024 && n > 1)
 			continue;
-		told = total;
+		acked = total;
 		sendto(fd, &total, sizeof(total), 0, (struct sockaddr *)&from, len);
 	}
 }
 
 static int gso(char **argv)
 {
-	struct sockaddr_in to = address(argv[0], argv[1]);
 	size_t bytes = strtoul(argv[2], NULL, 10), chunk;
-	uint64_t start, end, first, acked = 0, sent = 0, told;
-	int fd = udp_socket();
+	uint64_t start, end, first, acked = 0, sent = 0, count;
+	int fd = connected(argv);
 	ssize_t n;
 
 	if (!bytes || bytes > 8000)
@@ -166,8 +181,6 @@ static int gso(char **argv)
 	chunk = 65507 / bytes;
 	chunk = (chunk > 64 ? 64 : chunk) * bytes;
 	set(fd, IPPROTO_UDP, UDP_SEGMENT, (int)bytes);
-	if (connect(fd, (struct sockaddr *)&to, sizeof(to)))
-		die("connect");
 	wait_at_most(fd, 50 * 1000 * 1000);
 
 	/* The receiver's count goes on from run to run: learn it. */
@@ -188,19 +201,45 @@ static int gso(char **argv)
 			else
 				die("send");
 		}
-		n = recv(fd, &told, sizeof(told), 0);
-		if (n == sizeof(told))
-			acked = told - first;
+		n = recv(fd, &count, sizeof(count), 0);
+		if (n == sizeof(count))
+			acked = count - first;
 		else
 			sent = acked; /* lost: the window is free again */
 		/* Take what else has come, so that a loss does not look like more. */
-		while (recv(fd, &told, sizeof(told), MSG_DONTWAIT) == sizeof(told))
-			acked = told - first;
+		while (recv(fd, &count, sizeof(count), MSG_DONTWAIT) == sizeof(count))
+			acked = count - first;
 		if (sent < acked)
 			sent = acked;
 	}
 	printf("acked %llu %.6f\n", (unsigned long long)acked, (double)(now_ns() - start) / 1e9);
 	return 0;
+}
+
+static int pour(char **argv)
+{
+	size_t bytes = strtoul(argv[2], NULL, 10), chunk;
+	uint64_t start, end, now, sent = 0;
+	int fd = connected(argv);
+	ssize_t n;
+
+	if (!bytes || bytes > 8000)
+		return 2;
+	chunk = 65507 / bytes;
+	chunk = (chunk > 64 ? 64 : chunk) * bytes;
+	set(fd, IPPROTO_UDP, UDP_SEGMENT, (int)bytes);
+
+	start = now_ns();
+	end = start + seconds(argv[3]);
+	do {
+		n = send(fd, buffer, chunk, 0);
+		if (n > 0)
+			sent += (uint64_t)n;
+		else if (errno != EAGAIN && errno != ENOBUFS)
+			die("send");
+		now = now_ns();
+	} while (now < end);
+	return told(sent, start, now);
 }
 
 int main(int argc, char **argv)
@@ -216,6 +255,8 @@ int main(int argc, char **argv)
 		return spread(argv + 2);
 	if (argc == 6 && !strcmp(argv[1], "gso"))
 		return gso(argv + 2);
+	if (argc == 6 && !strcmp(argv[1], "pour"))
+		return pour(argv + 2);
 	fprintf(stderr, "usage: see the head of udpload.c\n");
 	return 2;
 }

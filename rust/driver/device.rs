@@ -84,7 +84,8 @@ pub(crate) struct Device {
     pub(crate) kex: work::Queue,
     /// Where transmission goes on, on the CPU where it was.
     pub(crate) crypt: work::Queue,
-    /// Where the data of busy peers is decrypted: on CPUs that have nothing better to do.
+    /// Where the data of busy peers is encrypted and decrypted: on CPUs that have nothing better to
+    /// do.
     pub(crate) spread: work::Queue,
     /// Whether data of any peer goes there at the moment.
     pub(crate) diverted: rx::Diverted,
@@ -177,8 +178,12 @@ impl Device {
             .fold(0, |sum: usize, skb| sum.saturating_add(skb.messages()));
         self.discard_all(waiting, Stat::RxDown, messages, NO_PEER);
         self.purge_handshakes();
-        // Two workers call each other.
-        self.spread.drain();
+        // What is in hand is dropped or put back, for want of a socket. One worker may have called
+        // another one, in either queue; that one finds nothing that would make it call more.
+        for _ in 0..2 {
+            self.spread.flush();
+            self.crypt.flush();
+        }
         self.kex.flush();
         for entry in config.peers() {
             let peer = &entry.peer;

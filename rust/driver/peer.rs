@@ -41,9 +41,10 @@ use crate::{
     keypair::Keypair,
     netlink::{event, notify::Pending},
     rx::{DecryptQueued, DecryptToo, RxHabits, RxLoad, RxQueue},
+    share::Share,
     stats::Stat,
     timers::{PeerTimers, TimerExpired, WipeKeys},
-    tx::{self, ContinueTransmit, Trains, TxQueue}, //
+    tx::{self, ContinueTransmit, Helpers, Trains, TxQueue}, //
 };
 
 /// Numbers peers over the life of the module, for the log and for the order of lists.
@@ -76,6 +77,10 @@ pub(crate) struct Peer {
     /// Packets that wait to be sent.
     #[pin]
     pub(crate) tx: SpinLockBh<TxQueue>,
+    /// What their encryption takes, and who helps with it.
+    pub(crate) tx_share: Share,
+    #[pin]
+    pub(crate) helpers: Helpers,
     /// Whether they may leave as trains.
     #[pin]
     pub(crate) trains: Trains,
@@ -161,6 +166,8 @@ impl Peer {
                 current: rcu::Slot::empty(),
                 slots <- new_spinlock_bh!(Slots::new()),
                 tx <- new_spinlock_bh!(TxQueue::new()),
+                tx_share: Share::new(),
+                helpers <- Helpers::new(),
                 trains <- Trains::new(),
                 rx <- new_spinlock_bh!(None),
                 rx_load: RxLoad::new(),

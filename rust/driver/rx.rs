@@ -33,6 +33,7 @@ use crate::{
     device::Device,
     handshake,
     keypair::Keypair,
+    share::Stopwatch,
     stats::{release, Stat, NO_PEER},
     tx, //
 };
@@ -44,7 +45,6 @@ pub(crate) use flows::RxHabits;
 pub(crate) use spread::{DecryptQueued, DecryptToo, Diverted, RxLoad, RxQueue};
 
 use flows::note_flow;
-use spread::Stopwatch;
 
 /// In `cb`: the packet is the one that came from the network, or was made for the plaintext.
 const USED: u8 = 0;
@@ -161,7 +161,7 @@ impl<'g> Reception<'g> {
             _ => skb.consume(),
         }
         if let Some(run) = &self.run {
-            watch.stop(run.keypair.peer());
+            watch.stop(&run.keypair.peer().rx_load.share);
         }
     }
 

@@ -163,6 +163,8 @@ stats! {
     /// Times that a small packet of a busy peer waited for more of them, to leave together, or for
     /// the CPU that sends to that peer at the moment.
     TxAwaited = c"tx_awaited",
+    /// Batches that a helper encrypted, as the peer is busy.
+    TxHelped = c"tx_helped",
     /// GSO packets encrypted in one pass.
     TxGso = c"tx_gso",
     /// GSO packets that had to be cut up before.

@@ -8,43 +8,52 @@
 //! reserves counters for it, encrypts and sends it, and looks again. So the work runs at once on
 //! the CPU that has the data, the messages of a peer leave in the order of their counters, and no
 //! lock is held while the network below runs (it may lead back here: tunnels nest). A driver that
-//! has had its turn hands over to the work queue.
+//! has had its turn hands over to the work queue. For a busy peer other CPUs encrypt as well; the
+//! driver sends what they have ready ([`crew`]).
 //!
 //! Without a session the packets stay in the queue and a handshake is asked for.
 
 use kernel::prelude::*;
 use wg_kapi::{
     chain::SkbChain,
+    cpu,
     errno,
     icmp,
     log,
     netdev,
     rcu,
     shared::{Shared, SharedRef},
-    skb::{ecn_encapsulate, run_limit, SkBuff},
+    skb::{ecn_encapsulate, SkBuff},
     sync::with_bh_disabled,
     work::WorkHandler, //
 };
 use wg_proto::{
     timers::Event,
-    wire::{padded_len, Counter, DataHeader}, //
+    wire::padded_len, //
 };
 
 use crate::{
     crypto,
     device::Device,
     handshake,
-    keypair::Keypair,
     peer::Peer,
     stats::{Stat, NO_PEER}, //
 };
 
+mod crew;
+mod help;
+mod load;
 mod queue;
+mod seal;
 mod trains;
 
+pub(crate) use help::Helpers;
 pub(crate) use queue::TxQueue;
-use queue::{messages_of, note, Duty, Haste};
 pub(crate) use trains::Trains;
+
+use crew::Task;
+use queue::{note, Duty, Haste};
+use seal::{seal, Reserved, Sealed};
 
 /// Room ahead of a message of our own making: its header, UDP, IP and the lower layers.
 pub(crate) const HEADROOM: usize = 128;
@@ -54,6 +63,9 @@ const BATCH: usize = 128;
 
 /// Batches that a driver sends before it makes way for others on its CPU.
 const TURN: usize = 4;
+
+/// Nanoseconds for which it counts that encryption for a peer took much time.
+const BUSY_FOR: i64 = 20_000_000;
 
 /// Levels of devices and tunnels on one stack beyond which a worker goes on: the kernel drops what
 /// comes to an IP tunnel beyond level 5, and each of ours is two.
@@ -97,7 +109,12 @@ pub(crate) fn xmit(device: &Device, mut skb: SkBuff) -> Result {
             skb.drop_dst();
             skb.fit_train(padded_len(gso.full, usize::try_from(mtu).unwrap_or(0)));
             note(&mut skb, mtu, ds, gso.segments);
-            transmit(peer, skb.into(), usize::from(gso.segments), Haste::Now);
+            let haste = if cpu::online() > 1 && peer.tx_share.is_much_now(BUSY_FOR) {
+                Haste::Spread
+            } else {
+                Haste::Now
+            };
+            transmit(peer, skb.into(), usize::from(gso.segments), haste);
             return Ok(());
         }
         None => skb.segment(&device.netdev),
@@ -176,7 +193,8 @@ fn await_worker(peer: SharedRef<'_, Peer>, cpu: Option<u32>) {
         }
         // The peer is going away and its queue with it.
         (None, _) => {
-            peer.tx.lock().leave();
+            let sealed = peer.tx.lock().leave();
+            discard(&peer, sealed);
             peer.purge_staged(Stat::TxPurged);
         }
     }
@@ -215,27 +233,35 @@ pub(crate) fn send_keepalive(peer: SharedRef<'_, Peer>) {
 /// Works on the queue of `peer` as its driver.
 fn drive(peer: SharedRef<'_, Peer>) {
     for _ in 0..TURN {
-        let Some((mut batch, messages)) = peer.tx.lock().take(BATCH) else {
-            return;
-        };
         let guard = rcu::read_lock();
-        match reserve(&peer, messages, &guard) {
-            Some((keypair, first)) => {
-                if messages > 1 {
-                    let device = peer.device();
-                    device.count(Stat::TxBatches);
-                    device.count_many(Stat::TxBatchMessages, messages);
+        let mut queue = peer.tx.lock();
+        let helper = queue.call_first_helper();
+        help::call(peer, &mut queue, helper);
+        let task = queue.take(BATCH, |messages| reserve(&peer, messages, &guard));
+        let helper = queue.call_another_helper();
+        help::call(peer, &mut queue, helper);
+        drop(queue);
+        match task {
+            Task::Leave => return,
+            Task::Send(sealed) => send(&peer, sealed),
+            Task::Seal(batch) => {
+                let (number, is_turn) = (batch.number, batch.is_turn);
+                let sealed = seal(&peer, batch);
+                if is_turn {
+                    send(&peer, sealed);
+                } else {
+                    // A helper has in hand what comes before it, and calls whoever is to send both.
+                    let _ = peer.tx.lock().put(number, sealed, None);
                 }
-                send_batch(&peer, &keypair, first, batch);
             }
-            None => {
+            Task::Wait(mut packets, messages) => {
                 // Nobody's socket waits for a handshake.
-                batch.for_each_mut(SkBuff::orphan);
-                if peer.tx.lock().put_back(&mut batch, messages) {
+                packets.for_each_mut(SkBuff::orphan);
+                if peer.tx.lock().put_back(&mut packets, messages) {
                     continue;
                 }
-                if peer.is_dead() {
-                    // Removal may have looked before these were back.
+                if peer.is_dead() || !peer.device().is_running() {
+                    // Whoever purged the queue may have done so before these were back.
                     peer.device()
                         .netdev
                         .tx_dropped(peer.purge_staged(Stat::TxPurged));
@@ -263,7 +289,8 @@ impl Peer {
     }
 }
 
-/// Goes on with a queue where a driver had to stop, or where packets wait for more.
+/// Goes on with a queue where a driver had to stop, where packets wait for more, or where a helper
+/// has something ready.
 pub(crate) struct ContinueTransmit;
 
 impl WorkHandler<Shared<Peer>> for ContinueTransmit {
@@ -278,14 +305,10 @@ impl WorkHandler<Shared<Peer>> for ContinueTransmit {
 }
 
 /// The current keypair and the first of `count` counters under it.
-fn reserve<'g>(
-    peer: &Peer,
-    count: usize,
-    guard: &'g rcu::Guard,
-) -> Option<(SharedRef<'g, Keypair>, u64)> {
+fn reserve<'g>(peer: &Peer, count: usize, guard: &'g rcu::Guard) -> Option<Reserved<'g>> {
     let keypair = peer.current.load(guard)?;
     let first = keypair.reserve(u64::try_from(count).ok()?, crypto::now())?;
-    Some((keypair, first))
+    Some(Reserved { keypair, first })
 }
 
 /// Whether it is time for a new session, judged once a batch (contract K4).
@@ -295,35 +318,12 @@ fn wants_renewal(peer: &Peer, guard: &rcu::Guard) -> bool {
         .is_some_and(|keypair| keypair.wants_rekey_on_send(crypto::now()))
 }
 
-/// Encrypts and sends a batch of packets under one keypair, with counters from `first` on.
-fn send_batch(peer: &Peer, keypair: &Keypair, first: u64, batch: SkbChain) {
-    let device = peer.device();
+/// Sends the messages of a batch, in its turn.
+fn send(peer: &Peer, sealed: Sealed) {
+    let Sealed { messages, has_data } = sealed;
     if peer.is_dead() {
-        let messages = batch
-            .iter()
-            .fold(0, |sum: usize, skb| sum.saturating_add(messages_of(skb)));
-        return device.discard_all(batch, Stat::TxPurged, messages, peer.number());
+        return discard(peer, messages);
     }
-    let mut sealed = Sealed {
-        device,
-        peer: peer.number(),
-        trains: device.may_send_trains() && peer.trains.are_taken(),
-        keypair,
-        messages: SkbChain::new(),
-        has_data: false,
-        next: first,
-    };
-    let mut batch = batch;
-    while let Some(packet) = batch.pop_front() {
-        if messages_of(&packet) > 1 {
-            sealed.add_gso(packet);
-        } else {
-            sealed.add_run(packet, &mut batch);
-        }
-    }
-    let Sealed {
-        messages, has_data, ..
-    } = sealed;
     if messages.is_empty() {
         return peer.timer_event(Event::SendFailed);
     }
@@ -339,132 +339,13 @@ fn send_batch(peer: &Peer, keypair: &Keypair, first: u64, batch: SkbChain) {
     }
 }
 
-/// Messages of a batch that are ready to be sent.
-struct Sealed<'a> {
-    device: &'a Device,
-    /// The number of the peer.
-    peer: u64,
-    /// Whether packets that came singly may leave together.
-    trains: bool,
-    keypair: &'a Keypair,
-    messages: SkbChain,
-    /// Whether there is a packet in one of them.
-    has_data: bool,
-    /// The next counter.
-    next: u64,
-}
-
-impl Sealed<'_> {
-    /// Encrypts a GSO packet: the messages of its segments.
-    fn add_gso(&mut self, packet: SkBuff) {
-        let count = messages_of(&packet);
-        match self.seal_gso(packet, count) {
-            Ok(mut messages) => {
-                self.has_data = true;
-                self.messages.append(&mut messages);
-            }
-            Err(packet) => {
-                let device = self.device;
-                device.discard_all(packet.into(), Stat::TxSeal, count, self.peer);
-            }
-        }
-        self.used(count);
-    }
-
-    fn seal_gso(&self, mut packet: SkBuff, count: usize) -> Result<SkbChain, SkBuff> {
-        let cb = packet.cb();
-        let mtu = usize::try_from(cb.mtu).unwrap_or(0);
-        // Counters were reserved for as many as there were then.
-        let Some(gso) = packet
-            .gso(&self.device.netdev)
-            .filter(|gso| usize::from(gso.segments) == count)
-        else {
-            return Err(packet);
-        };
-        let mut messages = packet
-            .seal_gso(
-                &self.device.netdev,
-                self.header().as_bytes(),
-                padded_len(gso.full, mtu),
-                padded_len(gso.last, mtu),
-                self.next,
-                self.keypair.sending_key(),
-            )
-            .map_err(|(_, packet)| packet)?;
-        messages.for_each_mut(|message| message.set_cb(cb));
-        Ok(messages)
-    }
-
-    /// Encrypts a packet, and with it those behind it in `batch` that can leave together with it:
-    /// of one flow, and of one size but for the last.
-    fn add_run(&mut self, packet: SkBuff, batch: &mut SkbChain) {
-        let cb = packet.cb();
-        let hash = packet.flow_hash();
-        let full = text_len(&packet);
-        self.has_data |= packet.len() != 0;
-        let mut last = full;
-        let mut run = SkbChain::from(packet);
-        if !batch.is_empty() && full != 0 && self.trains {
-            let limit = run_limit(full);
-            while run.len() < limit && last == full {
-                let fits = batch.front().is_some_and(|next| {
-                    next.cb().tag == 1
-                        && next.cb().ds == cb.ds
-                        && next.flow_hash() == hash
-                        && text_len(next) <= full
-                });
-                let Some(next) = fits.then(|| batch.pop_front()).flatten() else {
-                    break;
-                };
-                last = text_len(&next);
-                run.push_back(next);
-            }
-        }
-        let count = run.len();
-        if count > 1 {
-            let key = self.keypair.sending_key();
-            match run.seal_run(self.header().as_bytes(), full, last, self.next, key) {
-                Ok(mut sealed) => {
-                    sealed.set_cb(cb);
-                    self.messages.push_back(sealed);
-                    return self.used(count);
-                }
-                // Each for itself, then.
-                Err(packets) => run = packets,
-            }
-        }
-        for packet in run {
-            self.add_single(packet);
-        }
-    }
-
-    fn add_single(&mut self, mut packet: SkBuff) {
-        let cb = packet.cb();
-        let padding = text_len(&packet).saturating_sub(packet.len());
-        let key = self.keypair.sending_key();
-        match packet.seal(self.header().as_bytes(), padding, self.next, key) {
-            Ok(()) => {
-                packet.set_cb(cb);
-                self.messages.push_back(packet);
-            }
-            Err(_) => self.device.discard(packet, Stat::TxSeal, self.peer),
-        }
-        self.used(1);
-    }
-
-    fn header(&self) -> DataHeader {
-        DataHeader::new(self.keypair.remote(), Counter(self.next))
-    }
-
-    /// So many counters are used up.
-    fn used(&mut self, count: usize) {
-        self.next = self.next.saturating_add(u64::try_from(count).unwrap_or(0));
-    }
-}
-
-/// Bytes of a packet with the padding that it gets.
-fn text_len(packet: &SkBuff) -> usize {
-    padded_len(packet.len(), usize::try_from(packet.cb().mtu).unwrap_or(0))
+/// Drops finished messages of a peer that was removed.
+fn discard(peer: &Peer, messages: SkbChain) {
+    let count = messages
+        .iter()
+        .fold(0, |sum: usize, skb| sum.saturating_add(skb.messages()));
+    peer.device()
+        .discard_all(messages, Stat::TxPurged, count, peer.number());
 }
 
 /// Sends finished messages to the endpoint of `peer`; says whether any was sent.

@@ -26,6 +26,7 @@ mod keypair;
 mod netlink;
 mod peer;
 mod rx;
+mod share;
 mod stats;
 mod timers;
 mod tx;

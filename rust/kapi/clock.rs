@@ -16,6 +16,17 @@ pub fn boottime_coarse_ns() -> u64 {
     unsafe { bindings::wg_boottime_coarse_ns() }
 }
 
+/// Nanoseconds since boot without suspended time, the same on all CPUs.
+///
+/// Reads hardware: for what is rare, or takes microseconds itself.
+///
+/// C counterpart: `ktime_get_ns`. Context: any.
+#[inline]
+pub fn precise_ns() -> u64 {
+    // SAFETY: No requirement.
+    unsafe { bindings::wg_precise_ns() }
+}
+
 /// Nanoseconds of this CPU's scheduler clock: for how long something took that stayed on this CPU.
 ///
 /// C counterpart: `local_clock`. Context: any; the CPU must not change between two readings.

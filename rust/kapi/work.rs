@@ -43,7 +43,7 @@ impl BitOr for Flags {
 
 /// A work queue of our own.
 ///
-/// C counterpart: `alloc_workqueue`. Context: process to make, flush, drain and drop it.
+/// C counterpart: `alloc_workqueue`. Context: process to make, flush and drop it.
 ///
 /// `Drop` is `destroy_workqueue`: it runs what is queued and waits for it. So a queue must not be
 /// dropped by work that runs on it, as the two would wait for each other for ever.
@@ -94,14 +94,6 @@ impl Queue {
     pub fn flush(&self) {
         // SAFETY: The queue is live.
         unsafe { bindings::wg_queue_flush(self.queue.as_ptr()) };
-    }
-
-    /// Waits until the queue is empty, with what its work queues meanwhile.
-    ///
-    /// C counterpart: `drain_workqueue`. Context: process, not from work of this queue.
-    pub fn drain(&self) {
-        // SAFETY: The queue is live.
-        unsafe { bindings::drain_workqueue(self.queue.as_ptr()) };
     }
 }
 

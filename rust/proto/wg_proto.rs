@@ -47,4 +47,5 @@ pub mod replay;
 pub mod rustcrypto;
 pub mod time;
 pub mod timers;
+pub mod turns;
 pub mod wire;

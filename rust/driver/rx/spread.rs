@@ -55,8 +55,6 @@ mod workers;
 pub(crate) use load::{Diverted, RxLoad};
 pub(crate) use queue::RxQueue;
 
-pub(super) use load::Stopwatch;
-
 use queue::{is_small, BusyQueue};
 use workers::{call, Worker};
 
@@ -101,7 +99,7 @@ pub(super) fn divert(
     let peer = keypair.peer();
     let load = &peer.rx_load;
     let now = crypto::now_ns();
-    let begin = is_train && len >= WORTH_A_WORKER && load.is_busy();
+    let begin = is_train && len >= WORTH_A_WORKER && load.share.is_much();
     if !begin && !load.goes_through_queue(now) {
         return here.push_back(skb);
     }
@@ -200,7 +198,7 @@ fn decrypt(peer: &Shared<Peer>, me: Worker) {
             };
             let batch = queue.take(me, &mut delayed);
             if batch.is_some() {
-                if queue.datagrams.bytes() >= WORTH_ANOTHER {
+                if queue.datagrams.bytes() >= WORTH_ANOTHER && device.is_running() {
                     call(peer.as_shared_ref(), &mut queue.workers);
                 }
             } else if !queue.workers.is_any_at_work() {

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What waits to be sent to one peer, and who works on it.
+//! What waits to be sent to one peer, and who is to work on it.
 
 use core::{
     mem,
     time::Duration, //
 };
 
+use kernel::prelude::*;
 use wg_kapi::{
     chain::SkbChain,
     cpu,
@@ -17,6 +18,11 @@ use wg_proto::{
     time::Instant, //
 };
 
+use super::{
+    crew::Crew,
+    load::Load, //
+};
+
 /// Packets that may wait while somebody is at work, or about to be. More than
 /// [`MAX_STAGED_PACKETS`], as these are sure to leave soon.
 const MAX_QUEUED_PACKETS: usize = 4096;
@@ -24,35 +30,16 @@ const MAX_QUEUED_PACKETS: usize = 4096;
 /// Messages that are not left to wait for more of them.
 const ENOUGH: usize = 64;
 
-/// Messages in one tick of the clock from which on a peer counts as busy.
-const BUSY: usize = 32;
-
-/// Two counts are of one load only if not more than this lies between them.
-const RECENT: Duration = Duration::from_millis(20);
-
-/// Fewer packets than this were not worth waiting for.
-const WORTH_WAITING: usize = 4;
-
-/// So many times in a row, after which nothing waits for a while.
-const VAIN: u8 = 4;
-
-/// How long that is.
-const NO_WAITING: Duration = Duration::from_millis(50);
-
 /// How long a peer stays bound to a CPU: what has left on it should be through its backlog by then.
 const LINGER: Duration = Duration::from_millis(20);
-
-/// Plain packets in one tick of the clock from which on two of one flow may follow each other so
-/// closely that one can overtake the other.
-const OFTEN: usize = 4;
 
 /// Messages that are not left to the worker on another CPU: that one has no time.
 const OVERDUE: usize = 1024;
 
 /// Who works on a queue.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum State {
-    /// Nobody.
+pub(super) enum State {
+    /// Nobody drives. Helpers may be at work, who see to it that somebody does in time.
     Idle,
     /// A worker will; whoever adds enough does it at once.
     Awaited,
@@ -69,10 +56,13 @@ pub(super) enum Haste {
     InOrder,
     /// As above, or with more of them if the peer is busy.
     MayWait,
+    /// At once, but encrypted on CPUs that have nothing better to do: large ones of a busy peer.
+    Spread,
 }
 
 /// What somebody who added to a queue has to do then.
 #[derive(Clone, Copy, PartialEq, Eq)]
+#[must_use]
 pub(super) enum Duty {
     /// Nothing: somebody is at work.
     Nothing,
@@ -84,16 +74,26 @@ pub(super) enum Duty {
 
 /// Packets that wait to be sent to one peer.
 pub(crate) struct TxQueue {
-    packets: SkbChain,
+    pub(super) packets: SkbChain,
     /// How many messages they will be.
-    messages: usize,
-    state: State,
-    /// The CPU of the driver, or of the worker that is awaited.
+    pub(super) messages: usize,
+    pub(super) state: State,
+    /// The CPU of the driver, the one before if there is none, or of the worker that is awaited.
     cpu: u32,
+    /// The worker is awaited so that more packets come together.
+    patient: bool,
+    /// Helpers are to encrypt, so that the sender can go on.
+    pub(super) spreading: bool,
+    /// Not before that time, as they were late.
+    pub(super) kept_here: Instant,
     /// Something changed (a new session) that the driver may not have seen.
-    again: bool,
+    pub(super) again: bool,
+    /// The driver has packets in hand that it puts back: nobody takes others before.
+    pub(super) halted: bool,
     load: Load,
     bound: Option<Bound>,
+    /// Made when there is work for more than one.
+    pub(super) crew: Option<KBox<Crew>>,
 }
 
 /// The CPU that small packets leave on, and until when. What leaves on another one could overtake
@@ -111,9 +111,14 @@ impl TxQueue {
             messages: 0,
             state: State::Idle,
             cpu: 0,
+            patient: false,
+            spreading: false,
+            kept_here: Instant::from_nanos(0),
             again: false,
+            halted: false,
             load: Load::new(),
             bound: None,
+            crew: None,
         }
     }
 
@@ -131,34 +136,50 @@ impl TxQueue {
         now: Instant,
         haste: Haste,
     ) -> (Duty, Option<(SkbChain, usize)>) {
-        let limit = if self.state == State::Idle {
-            MAX_STAGED_PACKETS
-        } else {
+        let limit = if self.is_worked_on() {
             MAX_QUEUED_PACKETS
+        } else {
+            MAX_STAGED_PACKETS
         };
         let dropped = (self.messages > limit).then(|| self.trim(limit));
         self.append(packets, messages);
         let here = cpu::current();
         let mut patient = false;
         let mut bound = None;
-        if haste != Haste::Now {
+        if matches!(haste, Haste::InOrder | Haste::MayWait) {
             self.load.note(messages, now);
             patient = haste == Haste::MayWait && self.load.pays(now);
             bound = self.bound_to(now, patient, here);
         }
+        match haste {
+            Haste::Spread => {
+                self.note_late();
+                self.spreading = now >= self.kept_here;
+            }
+            Haste::Now => self.spreading = false,
+            // Nothing to wait for.
+            Haste::InOrder | Haste::MayWait => self.spreading &= self.has_batch(),
+        }
         let elsewhere = bound.is_some_and(|cpu| cpu != here);
         let limit = if elsewhere { OVERDUE } else { ENOUGH };
         let waits = (elsewhere || patient) && self.messages < limit;
+        // A helper looks again before it leaves.
+        let helped = haste == Haste::Spread
+            && self.cpu != here
+            && self.is_left_to_helpers()
+            && self.has_helper();
         let duty = match self.state {
             State::Driven => Duty::Nothing,
-            State::Awaited if waits => Duty::Nothing,
+            State::Awaited if waits || helped => Duty::Nothing,
+            State::Idle if helped => Duty::Nothing,
             State::Idle if waits => {
                 self.state = State::Awaited;
                 self.cpu = bound.unwrap_or(here);
+                self.patient = true;
                 Duty::Await(bound)
             }
             State::Idle | State::Awaited => {
-                if self.state == State::Awaited {
+                if mem::take(&mut self.patient) {
                     self.load.enough();
                 }
                 self.state = State::Driven;
@@ -169,11 +190,32 @@ impl TxQueue {
         (duty, dropped)
     }
 
-    /// The CPU that the peer is bound to, if to any. It becomes bound when packets come often and
-    /// another CPU sends what is added here, or is about to, and stays so while that happens or the
-    /// peer is busy.
+    /// Whether the driver encrypts nothing itself.
+    pub(super) fn is_left_to_helpers(&self) -> bool {
+        self.spreading && self.messages < OVERDUE
+    }
+
+    /// Whether a helper will look at the queue.
+    fn has_helper(&self) -> bool {
+        self.crew.as_ref().is_some_and(|crew| crew.has_helper())
+    }
+
+    /// Whether several are at work and have a batch that has not left.
+    fn has_batch(&self) -> bool {
+        self.crew.as_ref().is_some_and(|crew| crew.has_batch())
+    }
+
+    /// Whether somebody drives or helps, or is about to.
+    pub(super) fn is_worked_on(&self) -> bool {
+        self.state != State::Idle || self.has_helper() || self.has_batch()
+    }
+
+    /// The CPU that the peer is bound to, if to any. It becomes bound when another CPU sends what is
+    /// added here, or is about to, and packets come often or what others have encrypted has not left;
+    /// it stays so while that happens or the peer is busy.
     fn bound_to(&mut self, now: Instant, busy: bool, here: u32) -> Option<u32> {
-        if self.state != State::Idle && self.cpu != here && self.load.is_often() {
+        let follows = self.has_batch() || (self.is_worked_on() && self.load.is_often());
+        if follows && self.cpu != here {
             self.bind(self.cpu, now);
         }
         let bound = self.bound.as_mut()?;
@@ -204,7 +246,9 @@ impl TxQueue {
             return false;
         }
         self.state = State::Driven;
-        self.load.waited(self.packets.len(), now);
+        if mem::take(&mut self.patient) {
+            self.load.waited(self.packets.len(), now);
+        }
         self.cpu = cpu::current();
         if self.load.pays(now) {
             self.bind(self.cpu, now);
@@ -217,21 +261,21 @@ impl TxQueue {
         self.state = State::Awaited;
     }
 
-    /// The driver has to stop; what is there waits until somebody adds to it.
-    pub(super) fn leave(&mut self) {
-        self.state = State::Idle;
+    /// Somebody has to drive, if nobody does, on the CPU where that was done before: what leaves on
+    /// another one could overtake it.
+    pub(super) fn call_driver(&mut self) -> Duty {
+        if self.state != State::Idle {
+            return Duty::Nothing;
+        }
+        self.state = State::Awaited;
+        Duty::Await(Some(self.cpu))
     }
 
-    /// The driver takes the first packets, of at most `limit` messages but at least one packet, and
-    /// the number of messages that they will be. `None`: there is nothing; nobody drives any more.
-    pub(super) fn take(&mut self, limit: usize) -> Option<(SkbChain, usize)> {
-        self.again = false;
-        if self.packets.is_empty() {
-            self.state = State::Idle;
-            return None;
-        }
+    /// The first packets, of at most `limit` messages but at least one packet, and the number of
+    /// messages that they will be.
+    pub(super) fn take_first(&mut self, limit: usize) -> (SkbChain, usize) {
         if self.messages <= limit {
-            return Some(self.take_all());
+            return self.take_all();
         }
         let mut taken = SkbChain::new();
         let mut messages: usize = 0;
@@ -243,15 +287,15 @@ impl TxQueue {
             taken.push_back(packet);
         }
         self.messages = self.messages.saturating_sub(messages);
-        Some((taken, messages))
+        (taken, messages)
     }
 
     /// Puts what the driver took back to the front. False if nobody drives any more: the caller had
     /// seen everything.
     pub(super) fn put_back(&mut self, batch: &mut SkbChain, messages: usize) -> bool {
-        let (mut newer, newer_messages) = self.take_all();
-        self.append(batch, messages);
-        self.append(&mut newer, newer_messages);
+        self.prepend(batch, messages);
+        self.halted = false;
+        self.again |= self.crew.as_ref().is_some_and(|crew| crew.has_next());
         if !self.again {
             self.state = State::Idle;
         }
@@ -273,6 +317,13 @@ impl TxQueue {
         (trimmed, before.saturating_sub(self.messages))
     }
 
+    /// Puts packets in front of those that are there.
+    pub(super) fn prepend(&mut self, packets: &mut SkbChain, messages: usize) {
+        let (mut newer, newer_messages) = self.take_all();
+        self.append(packets, messages);
+        self.append(&mut newer, newer_messages);
+    }
+
     fn append(&mut self, packets: &mut SkbChain, messages: usize) {
         self.packets.append(packets);
         self.messages = self.messages.saturating_add(messages);
@@ -281,73 +332,6 @@ impl TxQueue {
     fn take_all(&mut self) -> (SkbChain, usize) {
         let packets = mem::replace(&mut self.packets, SkbChain::new());
         (packets, mem::take(&mut self.messages))
-    }
-}
-
-/// How much is being sent, by the ticks of the coarse clock, and whether waiting for more pays.
-struct Load {
-    /// The tick that is being counted.
-    tick: Instant,
-    /// Messages in it, and in the one before.
-    current: usize,
-    before: usize,
-    /// Waits in a row that were not worth it.
-    vain: u8,
-    /// Nothing waits until then.
-    no_waiting_until: Instant,
-}
-
-impl Load {
-    const fn new() -> Self {
-        Self {
-            tick: Instant::from_nanos(0),
-            current: 0,
-            before: 0,
-            vain: 0,
-            no_waiting_until: Instant::from_nanos(0),
-        }
-    }
-
-    /// Counts messages.
-    fn note(&mut self, messages: usize, now: Instant) {
-        if now != self.tick {
-            self.before = if now.is_past(self.tick, RECENT) {
-                0
-            } else {
-                self.current
-            };
-            self.current = 0;
-            self.tick = now;
-        }
-        self.current = self.current.saturating_add(messages);
-    }
-
-    /// Whether packets come often.
-    fn is_often(&self) -> bool {
-        self.current >= OFTEN || self.before >= OFTEN
-    }
-
-    /// Whether it pays to wait for more, as some are likely to come soon.
-    fn pays(&self, now: Instant) -> bool {
-        (self.current >= BUSY || self.before >= BUSY) && now >= self.no_waiting_until
-    }
-
-    /// There was enough before the wait was over.
-    fn enough(&mut self) {
-        self.vain = 0;
-    }
-
-    /// `packets` were there when the wait was over.
-    fn waited(&mut self, packets: usize, now: Instant) {
-        if packets >= WORTH_WAITING {
-            self.vain = 0;
-        } else {
-            self.vain = self.vain.saturating_add(1);
-        }
-        if self.vain >= VAIN {
-            self.vain = 0;
-            self.no_waiting_until = now.saturating_add(NO_WAITING);
-        }
     }
 }
 

@@ -79,6 +79,11 @@ u64 wg_boottime_coarse_ns(void)
 	return ktime_get_coarse_boottime_ns();
 }
 
+u64 wg_precise_ns(void)
+{
+	return ktime_get_ns();
+}
+
 u64 wg_local_ns(void)
 {
 	return local_clock();
