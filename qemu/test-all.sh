@@ -73,13 +73,11 @@ words=(':!Documentation' ':!README.md')
 clean=''
 [[ -n $(git -C "$WG_TREE" status --porcelain -- . "${words[@]}") ]] || clean=1
 
-# unused_by SUITE: the guest tests and their parts that files of these names, and what they name in
-# turn, do not name.
+# unused_by FILES: the guest tests and their parts that these files, and what they name in turn, do
+# not name.
 unused_by() {
-	local used=" lib.sh" left file found=1
+	local used=" lib.sh $1 " left file found=1
 	read -r -a left < <(cd "$WG_TREE/$tests" && echo *.sh *.py)
-	for file in $1; do used+=" $file.sh"; done
-	used+=' '
 	while ((found)); do
 		found=0
 		for file in "${left[@]}"; do
@@ -94,18 +92,19 @@ unused_by() {
 
 # nightly_only: the long tests and what no other one uses.
 nightly_only() {
-	local file names=()
+	local file files=()
 	for file in "$WG_TREE/$tests"/*.sh; do
-		file=$(basename "$file" .sh)
-		[[ " ${long[*]} " == *" $file "* ]] || names+=("$file")
+		file=$(basename "$file")
+		[[ " ${long[*]} " == *" ${file%.sh} "* ]] || files+=("$file")
 	done
-	unused_by "${names[*]}"
+	unused_by "${files[*]}"
 }
 
 # code_of COMMAND: a digest of what a part has passed with: its command and the files that it depends
 # on. That is never words; for all but the checks not the bench either; for tests in a guest not the
-# packages and the host's tests; for selected files of these, for all but the long ones, and for tests
-# that use none, not the other ones; for those on the host not the driver (of wg_kapi the models have some).
+# packages and the host's tests; for selected files of these, for all but the long ones, for two
+# guests, and for tests that use none, not the other ones; for those on the host not the driver (of
+# wg_kapi the models have some).
 code_of() {
 	local without=("${words[@]}") suite file
 	[[ $1 == 'make check' ]] || without+=(':!.ci' ':!bench' ':!qemu/test-all.sh')
@@ -119,9 +118,13 @@ code_of() {
 	*SUITE=\'*)
 		suite=${1#*SUITE=\'}
 		without+=(":!$tests/twovm")
-		while read -r file; do without+=(":!$tests/$file"); done < <(unused_by "${suite%%\'*}")
+		# shellcheck disable=SC2086
+		while read -r file; do without+=(":!$tests/$file"); done < <(unused_by "$(printf '%s.sh ' ${suite%%\'*})")
 		;;
-	'make test-vm' | *test-operator* | *test-twovm*)
+	*test-twovm*)
+		while read -r file; do without+=(":!$tests/$file"); done < <(unused_by "$(cd "$WG_TREE/$tests" && echo twovm/*)")
+		;;
+	'make test-vm' | *test-operator*)
 		while read -r file; do without+=(":!$tests/$file"); done < <(nightly_only)
 		;;
 	esac

@@ -169,18 +169,27 @@ static int gro(char **argv)
 	}
 }
 
-static int gso(char **argv)
+/* Has datagrams of this many bytes cut from what is sent; returns the most that goes at once. */
+static size_t segmented(int fd, const char *arg)
 {
-	size_t bytes = strtoul(argv[2], NULL, 10), chunk;
-	uint64_t start, end, first, acked = 0, sent = 0, count;
-	int fd = connected(argv);
-	ssize_t n;
+	size_t bytes = strtoul(arg, NULL, 10), most;
 
 	if (!bytes || bytes > 8000)
-		return 2;
-	chunk = 65507 / bytes;
-	chunk = (chunk > 64 ? 64 : chunk) * bytes;
+		return 0;
+	most = 65507 / bytes;
 	set(fd, IPPROTO_UDP, UDP_SEGMENT, (int)bytes);
+	return (most > 64 ? 64 : most) * bytes;
+}
+
+static int gso(char **argv)
+{
+	uint64_t start, end, first, acked = 0, sent = 0, count;
+	int fd = connected(argv);
+	size_t chunk = segmented(fd, argv[2]);
+	ssize_t n;
+
+	if (!chunk)
+		return 2;
 	wait_at_most(fd, 50 * 1000 * 1000);
 
 	/* The receiver's count goes on from run to run: learn it. */
@@ -218,17 +227,13 @@ static int gso(char **argv)
 
 static int pour(char **argv)
 {
-	size_t bytes = strtoul(argv[2], NULL, 10), chunk;
 	uint64_t start, end, now, sent = 0;
 	int fd = connected(argv);
+	size_t chunk = segmented(fd, argv[2]);
 	ssize_t n;
 
-	if (!bytes || bytes > 8000)
+	if (!chunk)
 		return 2;
-	chunk = 65507 / bytes;
-	chunk = (chunk > 64 ? 64 : chunk) * bytes;
-	set(fd, IPPROTO_UDP, UDP_SEGMENT, (int)bytes);
-
 	start = now_ns();
 	end = start + seconds(argv[3]);
 	do {
