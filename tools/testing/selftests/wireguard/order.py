@@ -7,10 +7,11 @@
 The first flow alternates between large sends that the kernel cuts into datagrams
 (UDP_SEGMENT) and small datagrams, all numbered. The second sends a small datagram
 each 10 ms. Datagrams may be lost; none may come after one of its own flow that was
-sent later. With --hog somebody keeps the first or the last CPU busy. With --bursts
-the first flow is of small datagrams only, some dozens and a short pause in turn.
-With --starts it sends for some ticks of the clock, and then nothing for so long that
-it counts as new. Prints "order BULK SLOW": how many came of either.
+sent later. With --hog somebody keeps the first CPU busy, or the last one, so that
+others wait for it. With --bursts the first flow is of small datagrams only, some
+dozens and a short pause in turn. With --starts it sends for some ticks of the clock,
+and then nothing for so long that it counts as new. Prints "order BULK SLOW": how many
+came of either.
 """
 
 import argparse
@@ -98,6 +99,20 @@ def pair(args, port):
     return near, far
 
 
+def keep_busy(ends, others_wait):
+    """Uses this CPU until `ends`; `others_wait`: so that no other task runs for 150 ms at a time."""
+    if not others_wait:
+        os.nice(-19)
+        while time.monotonic() < ends:
+            pass
+        return
+    os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
+    while (now := time.monotonic()) < ends:
+        while time.monotonic() < now + 0.15:
+            pass
+        time.sleep(0.05)
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--from", dest="from_ns", required=True)
@@ -129,9 +144,7 @@ def main():
         os._exit(0)
     if hog and os.fork() == 0:
         os.sched_setaffinity(0, hog)
-        os.nice(-19)
-        while time.monotonic() < ends:
-            pass
+        keep_busy(ends, args.hog == "last")
         os._exit(0)
     # Beside somebody that busy a slow sender is none at all.
     os.sched_setaffinity(0, os.sched_getaffinity(0) - hog if hog else last)

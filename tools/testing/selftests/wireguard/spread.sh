@@ -130,8 +130,8 @@ t_delay() {
 	one_cpu_below
 	pings A 10.77.0.2
 	workers_elsewhere
-	# How far behind a worker falls is the scheduler's choice.
-	for _ in {1..5}; do
+	# A slow kernel may need more than one round.
+	for _ in {1..3}; do
 		flows 10.77.0.2 --hog last
 		at_least "$bulk" 0 "datagrams of the busy flow, in order"
 		at_least "$slow" 0 "datagrams of the slow flow, in order"
@@ -141,7 +141,7 @@ t_delay() {
 	at_least "$all_bulk" 30 "datagrams of the busy flow"
 	at_least "$all_slow" 5 "datagrams of the slow flow"
 	pings A 10.77.0.2
-	(($(counter B rx_drop_delay) > 0)) || skip "the worker was never late enough"
+	at_least "$(counter B rx_drop_delay)" 1 "datagrams dropped as the worker was late"
 }
 test_case "S6 a sender that does not listen, and a worker that cannot follow: drops, in order" t_delay 240
 
