@@ -31,6 +31,7 @@ u64 wg_precise_ns(void);
 u64 wg_local_ns(void);
 u32 wg_cpus_online(void);
 u32 wg_cpu_current(void);
+u64 wg_cpus_idle_ns(void);
 u32 wg_xmit_level(void);
 void wg_realtime(s64 *seconds, u32 *nanoseconds);
 u32 wg_random_below(u32 ceiling);

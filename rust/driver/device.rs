@@ -39,6 +39,7 @@ use crate::{
     netlink::notify::Events,
     peer::Peer,
     rx,
+    spare::Spare,
     stats::{Stat, NO_PEER, STATS},
     tx, //
 };
@@ -87,6 +88,8 @@ pub(crate) struct Device {
     /// Where the data of busy peers is encrypted and decrypted: on CPUs that have nothing better to
     /// do.
     pub(crate) spread: work::Queue,
+    /// Whether there are such CPUs.
+    pub(crate) spare: Spare,
     /// Whether data of any peer goes there at the moment.
     pub(crate) diverted: rx::Diverted,
     /// What happened to peers and has to be told.
@@ -233,6 +236,7 @@ impl netdev::Driver for Device {
                 kex,
                 crypt,
                 spread,
+                spare: Spare::new(),
                 diverted: rx::Diverted::new(),
                 events <- Events::new(),
                 counters: Counters::new()?,

@@ -16,7 +16,6 @@
 use kernel::prelude::*;
 use wg_kapi::{
     chain::SkbChain,
-    cpu,
     errno,
     icmp,
     log,
@@ -109,7 +108,7 @@ pub(crate) fn xmit(device: &Device, mut skb: SkBuff) -> Result {
             skb.drop_dst();
             skb.fit_train(padded_len(gso.full, usize::try_from(mtu).unwrap_or(0)));
             note(&mut skb, mtu, ds, gso.segments);
-            let haste = if cpu::online() > 1 && peer.tx_share.is_much_now(BUSY_FOR) {
+            let haste = if peer.tx_share.is_much_now(BUSY_FOR) && device.spare.is_there() {
                 Haste::Spread
             } else {
                 Haste::Now

@@ -27,6 +27,7 @@ mod netlink;
 mod peer;
 mod rx;
 mod share;
+mod spare;
 mod stats;
 mod timers;
 mod tx;

@@ -85,7 +85,7 @@ fn help(peer: SharedRef<'_, Peer>, me: usize) -> bool {
     let (duty, helped) = match taken {
         Ok(batch) => {
             let number = batch.number;
-            let sealed = seal(&peer, batch);
+            let sealed = peer.device().spare.use_for(|| seal(&peer, batch));
             peer.count(Stat::TxHelped);
             (peer.tx.lock().put(number, sealed, Some(me)), true)
         }

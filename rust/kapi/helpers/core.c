@@ -3,11 +3,13 @@
 #include <linux/bottom_half.h>
 #include <linux/bug.h>
 #include <linux/cpumask.h>
+#include <linux/kernel_stat.h>
 #include <linux/netdevice.h>
 #include <linux/percpu.h>
 #include <linux/random.h>
 #include <linux/sched.h>
 #include <linux/sched/clock.h>
+#include <linux/sched/isolation.h>
 #include <linux/timekeeping.h>
 
 #include "wg_core.h"
@@ -97,6 +99,16 @@ u32 wg_cpus_online(void)
 u32 wg_cpu_current(void)
 {
 	return raw_smp_processor_id();
+}
+
+u64 wg_cpus_idle_ns(void)
+{
+	u64 sum = 0;
+	int cpu;
+
+	for_each_cpu_and(cpu, cpu_online_mask, housekeeping_cpumask(HK_TYPE_DOMAIN))
+		sum += kcpustat_field_idle(cpu);
+	return sum;
 }
 
 u32 wg_xmit_level(void)

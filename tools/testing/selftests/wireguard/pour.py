@@ -8,9 +8,9 @@ Each sender sends bursts of UDP datagrams, 48 with one call (UDP_SEGMENT), up to
 --calls calls in each. A packet socket on IF, the device below the tunnel in --from,
 sees the outer packets in the order in which they leave, trains whole. The counters of
 the data messages to one receiver must rise by one, but for what that socket had no
-room for. The next burst begins when the last one has left, all of it, and nothing
-else is sent meanwhile: what is left behind in the tunnel stays there and fails the
-run. What arrives of one sender, which stays on one CPU, must be in order as well.
+room for. The next burst begins a little after the last one has left, all of it, and
+nothing else is sent meanwhile: what is left behind in the tunnel stays there and fails
+the run. What arrives of one sender, which stays on one CPU, must be in order as well.
 Prints "pour MESSAGES RECEIVED": messages seen, datagrams that arrived; -1 for what
 was not as it should be.
 """
@@ -195,10 +195,12 @@ def main():
         for pipe, count in zip(pipes, calls):
             os.write(pipe, bytes([count]))
         sent += sum(calls) * SEGMENTS
-        ends = time.monotonic() + 10 * SLOWNESS
-        while watch.left() < sent and time.monotonic() < ends:
+        began = time.monotonic()
+        while watch.left() < sent and time.monotonic() < began + 10 * SLOWNESS:
             time.sleep(0.002)
         whole = watch.left() >= sent
+        # Helpers are called where CPUs have time to spare.
+        time.sleep(0.005 + (time.monotonic() - began) / 2)
     if not whole:
         print(f"# {watch.left()} messages of {sent} left")
     for pipe in pipes:
