@@ -200,7 +200,7 @@ def main():
             time.sleep(0.002)
         whole = watch.left() >= sent
         # Helpers are called where CPUs have time to spare.
-        time.sleep(0.005 + (time.monotonic() - began) / 2)
+        time.sleep(min(0.005 + (time.monotonic() - began) / 2, 0.1))
     if not whole:
         print(f"# {watch.left()} messages of {sent} left")
     for pipe in pipes:

@@ -58,20 +58,24 @@ pours() {
 	tunnel 1420 "$1"
 	one_cpu_below
 	pings A "$2"
-	read -r _ seen received < <(python3 "$TEST_DIR/pour.py" --from "$(ns A)" --to "$(ns B)" --dev vA --dst "${@:2}" |
-		tee /dev/stderr | grep ^pour)
-	! ours || diag "A: $(drops A); B: $(drops B)"
-	at_least "$seen" 500 "messages that left, in order"
-	at_least "$received" 500 "datagrams that arrived, nothing being left behind"
-	ours || return 0
-	diag "$(counter A tx_helped) of $(counter A tx_batches) batches were encrypted by helpers"
+	# On a slow kernel no CPU has much time to spare.
+	for _ in {1..6}; do
+		read -r _ seen received < <(python3 "$TEST_DIR/pour.py" --from "$(ns A)" --to "$(ns B)" --dev vA \
+			--dst "${@:2}" | tee /dev/stderr | grep ^pour)
+		at_least "$seen" 500 "messages that left, in order"
+		at_least "$received" 500 "datagrams that arrived, nothing being left behind"
+		ours || return 0
+		diag "A: $(drops A); B: $(drops B)"
+		diag "$(counter A tx_helped) of $(counter A tx_batches) batches were encrypted by helpers"
+		(($(counter A tx_helped) < 10)) || break
+	done
 	at_least "$(counter A tx_helped)" 10 "batches that helpers encrypted"
 	equal "$(counter B rx_drop_decrypt)" 0 "messages that were damaged"
 }
 t_pour_one() { pours 4 10.77.0.2; }
 t_pour_many() { pours 6 fd77::2 --senders 4 --calls 6; }
-test_case "D6 X7 helpers encrypt for one sender: all leaves, in order" t_pour_one 120
-test_case "D6 X7 helpers encrypt for four senders: all leaves, in order" t_pour_many 120
+test_case "D6 X7 helpers encrypt for one sender: all leaves, in order" t_pour_one 240
+test_case "D6 X7 helpers encrypt for four senders: all leaves, in order" t_pour_many 240
 
 # workers_elsewhere: work for any CPU is done on the last one, until the case ends.
 workers_elsewhere() {
