@@ -54,6 +54,9 @@ done
 # Timers and numbers have been proven on the stock kernel; time for the unforeseen is well spent here.
 parts+=("debug-fuzz_long 14400 TEST_TIMEOUT=9000 VM_TIMEOUT=14400 make test-vm KERNEL=debug SUITE='fuzz_long'")
 
+# What depends on the size of a page.
+parts+=("16k-tunnel 7200 ARCH=arm64 KERNEL=16k make test-vm SUITE='tunnel packets outer trains spread aead'")
+
 for kernel in KERNEL=7.3 ARCH=arm64 KERNEL=debug KERNEL=kcsan; do
 	for piece in "${pieces[@]}"; do
 		# Fault injection is the debug kernel's.
