@@ -24,8 +24,8 @@
 /* More than that need not be told apart, on however many CPUs. */
 #define WG_MOST_LANES 128
 #define WG_LANES_PER_CPU 4
-/* Datagrams and trains that may wait in one, as in the backlog of a CPU, and their memory. */
-#define WG_LANE_LENGTH 1000
+/* Messages that may wait in one, which bounds the time that they do, and their memory. */
+#define WG_LANE_MESSAGES 4096
 #define WG_LANE_BYTES (4 << 20)
 /* How often a CPU has to be seen, less all others, to be home beyond doubt. */
 #define WG_LANE_SURE 16
@@ -33,8 +33,9 @@
 struct wg_lane {
 	struct napi_struct napi;
 	struct sk_buff_head queue;
-	/* Under the lock of the queue: memory of what is there, */
+	/* Under the lock of the queue: memory and messages of what is there, */
 	u32 bytes;
+	u32 messages;
 	/* where most of it comes, as far as one can tell, and how sure that is. */
 	int home;
 	int sure;
@@ -79,15 +80,17 @@ void wg_lanes_put(struct net_device *dev, struct sk_buff *skb)
 {
 	const struct wg_priv *priv = netdev_priv(dev);
 	struct wg_lane *lane = wg_lane_of(priv->lanes, skb);
+	const u32 messages = wg_skb_messages(skb);
 	struct wg_object *object;
 	bool full, empty;
 
 	spin_lock(&lane->queue.lock);
 	wg_lane_note_cpu(lane);
 	empty = skb_queue_empty(&lane->queue);
-	full = skb_queue_len(&lane->queue) >= WG_LANE_LENGTH || lane->bytes >= WG_LANE_BYTES;
+	full = lane->messages >= WG_LANE_MESSAGES || lane->bytes >= WG_LANE_BYTES;
 	if (likely(!full)) {
 		lane->bytes += skb->truesize;
+		lane->messages += messages;
 		__skb_queue_tail(&lane->queue, skb);
 	}
 	spin_unlock(&lane->queue.lock);
@@ -120,6 +123,7 @@ static struct sk_buff *wg_lane_take(struct wg_lane *lane, int *messages)
 		*place = skb;
 		place = &skb->next;
 	}
+	lane->messages -= taken;
 	spin_unlock(&lane->queue.lock);
 	*messages = taken;
 	return head;
