@@ -28,8 +28,8 @@ pub fn current() -> u32 {
 /// isolated. The sum jumps when one of them goes or comes; each is read on its own, and is as exact as
 /// the kernel's accounting (`CONFIG_NO_HZ_COMMON`: exact, else whole ticks).
 ///
-/// C counterpart: `kcpustat_field_idle`, `housekeeping_cpumask(HK_TYPE_DOMAIN)`. Context: any. Takes
-/// some 50 ns for each CPU.
+/// C counterpart: `kcpustat_field_idle`, `housekeeping_cpumask(HK_TYPE_DOMAIN)`. Context: any. Reads
+/// a cache line of each CPU, so for what is rare.
 pub fn idle_ns() -> u64 {
     // SAFETY: No requirement.
     unsafe { bindings::wg_cpus_idle_ns() }
