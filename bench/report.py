@@ -114,6 +114,7 @@ def main():
     args.add_argument("--json", required=True)
     args.add_argument("--rows", default="")
     args.add_argument("--cpus", default="2 4", help="the machines of row cores")
+    args.add_argument("--cores-model", required=True, help="the emulated CPU of row cores")
     args.add_argument("--partial", action="store_true", help="keep what the JSON file has of other rows")
     args.add_argument("files", nargs="+")
     args = args.parse_args()
@@ -121,7 +122,7 @@ def main():
     rows = args.rows.split()
 
     width = 30
-    print(f"\nLinux {args.release}")
+    print(f"\nLinux {args.release}" + (f"; cores: QEMU's CPU {args.cores_model}" if "cores" in rows else ""))
     more = [d for d in ("go", "other") if any(d in by for metrics in found.values() for by in metrics.values())]
     extra = "".join(f"{d:>9} " for d in more)
     print(f"{'row':11} {'':{width}} {'unit':9} {'veth':>9} {extra}{'C':>9} {'Rust':>9} {'ratio':>7}  bar")
@@ -149,7 +150,8 @@ def main():
         )
         entries.append(
             {"row": row, "metric": metric, "what": text.strip(), "unit": unit, "kind": kind, "bar": bar,
-             "ratio": ratio, "met": met, **{d: by.get(d) for d in ("veth", "go", "c", "rust", "other")}}
+             "ratio": ratio, "met": met, "cpu": args.cores_model if row == "cores" else None,
+             **{d: by.get(d) for d in ("veth", "go", "c", "rust", "other")}}
         )
     try:
         with open(args.json) as f:

@@ -278,7 +278,7 @@ impl TxQueue {
     /// A helper that is worth calling: it counts as being at work from now on. For a driver that has
     /// nothing in hand.
     pub(super) fn call_first_helper(&mut self) -> Option<usize> {
-        if !self.is_left_to_helpers() || self.packets.is_empty() || cpu::online() == 1 {
+        if !self.is_left_to_helpers() || self.packets.is_empty() {
             return None;
         }
         if self.crew.is_none() {
