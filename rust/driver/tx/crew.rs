@@ -112,12 +112,12 @@ impl Crew {
         }
         let helper = (0..HELPERS).find(|helper| self.helpers & bit(*helper) == 0)?;
         self.helpers |= bit(helper);
-        self.expect(helper, true);
+        self.set_due(helper, true);
         Some(helper)
     }
 
-    /// A helper will look at the queue soon, or does so now.
-    fn expect(&mut self, helper: usize, is_due: bool) {
+    /// From now on a helper is expected to look at the queue; or it is not any more.
+    fn set_due(&mut self, helper: usize, is_due: bool) {
         if let Some(due) = self.due.get_mut(helper) {
             *due = is_due.then(clock::precise_ns);
         }
@@ -198,7 +198,7 @@ impl TxQueue {
         let Some(crew) = &mut self.crew else {
             return Err(Duty::Nothing);
         };
-        crew.expect(me, false);
+        crew.set_due(me, false);
         if crew.turns.is_full() || self.halted || self.packets.is_empty() {
             self.dismiss(me);
             return Err(Duty::Nothing);
@@ -231,7 +231,7 @@ impl TxQueue {
             return Duty::Nothing;
         };
         if let Some(helper) = helper {
-            crew.expect(helper, true);
+            crew.set_due(helper, true);
         }
         crew.turns.put(number, sealed);
         if crew.turns.is_next(number) {
@@ -300,7 +300,7 @@ impl TxQueue {
     pub(super) fn dismiss(&mut self, helper: usize) {
         if let Some(crew) = &mut self.crew {
             crew.helpers &= !bit(helper);
-            crew.expect(helper, false);
+            crew.set_due(helper, false);
             self.spreading &= crew.helpers != 0 || self.state != State::Idle;
         }
     }
