@@ -122,7 +122,7 @@ def main():
     rows = args.rows.split()
 
     width = 30
-    print(f"\nLinux {args.release}" + (f"; cores: QEMU's CPU {args.cores_model}" if "cores" in rows else ""))
+    print(f"\nLinux {args.release}" + (f"; cores: CPU {args.cores_model}, where it is emulated" if "cores" in rows else ""))
     more = [d for d in ("go", "other") if any(d in by for metrics in found.values() for by in metrics.values())]
     extra = "".join(f"{d:>9} " for d in more)
     print(f"{'row':11} {'':{width}} {'unit':9} {'veth':>9} {extra}{'C':>9} {'Rust':>9} {'ratio':>7}  bar")
