@@ -58,12 +58,15 @@ TABLE = [
 
 
 def read(paths):
-    """{row: {metric: {driver: {"value": v, "runs": [..]}}}}"""
+    """{row: {metric: {driver: {"value": v, "runs": [..]}}}}, and what CPUs the guests of row cores say they had"""
     found = {}
+    cpus = []
     for path in paths:
         with open(path, errors="replace") as f:
             for line in f:
                 word = line.split()
+                if word[:2] == ["@", "cpu"]:
+                    cpus.append(" ".join(word[2:]))
                 if len(word) != 6 or word[0] != "@":
                     continue
                 _, driver, row, metric, value, runs = word
@@ -76,7 +79,7 @@ def read(paths):
                     entry["runs"] = by[driver]["runs"] + entry["runs"]
                     entry["value"] = statistics.median(entry["runs"])
                 by[driver] = entry
-    return found
+    return found, ", ".join(dict.fromkeys(cpus))
 
 
 def shown(value):
@@ -114,15 +117,14 @@ def main():
     args.add_argument("--json", required=True)
     args.add_argument("--rows", default="")
     args.add_argument("--cpus", default="2 4", help="the machines of row cores")
-    args.add_argument("--cores-model", required=True, help="the emulated CPU of row cores")
     args.add_argument("--partial", action="store_true", help="keep what the JSON file has of other rows")
     args.add_argument("files", nargs="+")
     args = args.parse_args()
-    found = read(args.files)
+    found, cpu = read(args.files)
     rows = args.rows.split()
 
     width = 30
-    print(f"\nLinux {args.release}" + (f"; cores: CPU {args.cores_model}, where it is emulated" if "cores" in rows else ""))
+    print(f"\nLinux {args.release}" + (f"; cores: {cpu}" if cpu else ""))
     more = [d for d in ("go", "other") if any(d in by for metrics in found.values() for by in metrics.values())]
     extra = "".join(f"{d:>9} " for d in more)
     print(f"{'row':11} {'':{width}} {'unit':9} {'veth':>9} {extra}{'C':>9} {'Rust':>9} {'ratio':>7}  bar")
@@ -150,7 +152,7 @@ def main():
         )
         entries.append(
             {"row": row, "metric": metric, "what": text.strip(), "unit": unit, "kind": kind, "bar": bar,
-             "ratio": ratio, "met": met, "cpu": args.cores_model if row == "cores" else None,
+             "ratio": ratio, "met": met, "cpu": cpu if row == "cores" else None,
              **{d: by.get(d) for d in ("veth", "go", "c", "rust", "other")}}
         )
     try:

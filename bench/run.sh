@@ -120,7 +120,7 @@ if [[ -n $(selected cores) ]]; then
 	[[ -z ${OTHER:-} ]] || cp "$OTHER" "$out/guest/other.ko"
 	for cpus in ${CPUS:-2 4}; do
 		for ((boot = 1; boot <= ${BOOTS:-3}; boot++)); do
-			say "cores: $cpus vCPUs ($cores_model), the drivers in turn, boot $boot of ${BOOTS:-3}"
+			say "cores: $cpus vCPUs ($cores_model if emulated), the drivers in turn, boot $boot of ${BOOTS:-3}"
 			CPU_MODEL=$cores_model guest "cores-$cpus-$boot" "--smp $cpus" stock "bench/cores.sh $cpus"
 		done
 	done
@@ -129,8 +129,7 @@ fi
 [[ -z ${QUICK:-} ]] || say "QUICK: a tenth of the peers and prefixes that the table names"
 rc=0
 python3 "$bench/report.py" --release "$release" --json "$WG_TREE/build/bench.json" \
-	${ROWS:+--partial} --rows "$rows" --cpus "${CPUS:-2 4}" --cores-model "$cores_model" \
-	"$out"/*.out || rc=$?
+	${ROWS:+--partial} --rows "$rows" --cpus "${CPUS:-2 4}" "$out"/*.out || rc=$?
 mkdir -p "$WG_TREE/Documentation/bench"
 python3 "$bench/plot.py" "$WG_TREE/build/bench.json" "$WG_TREE/Documentation/bench/bench.svg"
 exit "$rc"

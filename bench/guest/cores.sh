@@ -84,6 +84,7 @@ sent() { ip -n A -s -j link show vA | jq '.[0].stats64.tx.bytes'; }
 
 drivers=(c rust)
 [[ ! -e /wg/bench/other.ko ]] || drivers+=(other)
+echo "@ cpu $(sed -n 's/^model name\s*: //p' /proc/cpuinfo | head -n 1)"
 declare -A runs
 for ((turn = 0; turn < turns; turn++)); do
 	for driver in "${drivers[@]}"; do
