@@ -251,13 +251,20 @@ impl netdev::Driver for Device {
     fn open(this: &Arc<Self>) -> Result {
         let mut config = this.lock();
         let port = config.port;
-        this.open_port(&mut config, port)?;
-        config.up = true;
-        // All of them before the first message is let in: a session without timers would never end.
+        // All of this before the first message is let in: a session without timers would never
+        // end, and a handshake message that is not welcome yet would be sent again after 5 s only.
         for entry in config.peers() {
             entry.peer.start_timers();
         }
         this.running.store(1, Relaxed);
+        if let Err(error) = this.open_port(&mut config, port) {
+            this.running.store(0, Relaxed);
+            for entry in config.peers() {
+                entry.peer.stop_timers();
+            }
+            return Err(error);
+        }
+        config.up = true;
         for entry in config.peers() {
             let peer = entry.peer.as_shared_ref();
             tx::flush(peer);

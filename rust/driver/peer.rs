@@ -358,10 +358,15 @@ impl Peer {
         if known.same(endpoint) {
             return;
         }
+        let moved = !known.same_remote(endpoint);
         *known = *endpoint;
         drop(known);
         self.has_endpoint.store(1, Relaxed);
-        self.routes.reset();
+        // The routes know whose they are: a peer in two places at once must not cost a cache a
+        // packet.
+        if !moved {
+            return;
+        }
         self.trace_endpoint(trace::EndpointChange::Moved, endpoint);
         self.notify(event::ENDPOINT);
     }

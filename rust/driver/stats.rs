@@ -124,7 +124,7 @@ stats! {
     NoMemory = c"drop_no_memory" => NoMemory,
     /// Initiations sent.
     TxInitiation = c"tx_initiation",
-    /// Of those, the ones that repeat an unanswered one.
+    /// Initiations asked for again as none came back: sent, unless `tx_initiation_held` counts it.
     TxInitiationRetry = c"tx_initiation_retry",
     /// Initiations that had to wait, as the last handshake message left less than 5 s ago.
     TxInitiationHeld = c"tx_initiation_held",
@@ -144,7 +144,7 @@ stats! {
     HandshakeCompleted = c"handshake_completed",
     /// Handshakes given up after 20 initiations.
     HandshakeGivenUp = c"handshake_given_up",
-    /// Handshakes begun because nothing came back.
+    /// Handshakes asked for because nothing came back.
     HandshakeSilence = c"handshake_silence",
     /// Peers whose keys were wiped, as there was no new session for nine minutes.
     KeysWiped = c"keys_wiped",

@@ -155,6 +155,15 @@ impl Endpoint {
             && a.source == b.source
     }
 
+    /// Whether both are the same address and port of the other end, however it reaches us.
+    pub fn same_remote(&self, other: &Self) -> bool {
+        let (a, b) = (&self.0, &other.0);
+        a.family == b.family
+            && a.port == b.port
+            && a.scope_id == b.scope_id
+            && a.address == b.address
+    }
+
     /// Forgets our own address: the next route lookup chooses it.
     pub fn clear_source(&mut self) {
         self.0.source = [0; 16];

@@ -184,7 +184,8 @@ impl Timers {
     /// [`REKEY_JITTER`](crate::constants::REKEY_JITTER); one value for every call is fine until it
     /// was used ([`Event::needs_jitter`]).
     ///
-    /// Returns the earliest deadline if the caller's timer has to be armed earlier than it is.
+    /// Returns the earliest deadline if the caller's timer has to be armed for it: it is earlier
+    /// than what that was armed for, or that has passed and it has not fired.
     #[inline]
     pub fn on(
         &mut self,
@@ -238,7 +239,7 @@ impl Timers {
             }
             Event::SessionConfirmed => self.handshake_complete(),
         }
-        self.report()
+        self.report(now)
     }
 
     /// The earliest deadline, `None` if no timer is armed.
@@ -320,11 +321,12 @@ impl Timers {
         self.last_minute_rekey = false;
     }
 
-    /// The earliest deadline if it is earlier than what the caller knows.
+    /// The earliest deadline if it is earlier than what the caller knows, or if what it knows has
+    /// passed: a timer that sleeps with the machine may not fire for long.
     #[inline]
-    fn report(&mut self) -> Option<Instant> {
+    fn report(&mut self, now: Instant) -> Option<Instant> {
         let earliest = self.earliest();
-        if earliest < self.reported {
+        if earliest < self.reported || (self.reported <= now && earliest != NEVER) {
             self.reported = earliest;
             return Some(earliest);
         }

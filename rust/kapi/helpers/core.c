@@ -7,6 +7,7 @@
 #include <linux/netdevice.h>
 #include <linux/percpu.h>
 #include <linux/random.h>
+#include <linux/rcupdate.h>
 #include <linux/sched.h>
 #include <linux/sched/clock.h>
 #include <linux/sched/isolation.h>
@@ -106,8 +107,11 @@ u64 wg_cpus_idle_ns(void)
 	u64 sum = 0;
 	int cpu;
 
+	/* The mask may be replaced at any time. */
+	rcu_read_lock();
 	for_each_cpu_and(cpu, cpu_online_mask, housekeeping_cpumask(HK_TYPE_DOMAIN))
 		sum += kcpustat_field_idle(cpu);
+	rcu_read_unlock();
 	return sum;
 }
 

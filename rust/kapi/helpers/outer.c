@@ -54,6 +54,14 @@ void wg_outer_seal(u8 *place, u32 text_len, const u8 *header, u64 nonce, const u
 	put_unaligned_le64(nonce, place + WG_MESSAGE_HEADER - sizeof(u64));
 }
 
+void wg_outer_like(struct sk_buff *outer, const struct sk_buff *from)
+{
+	skb_copy_hash(outer, from);
+	/* Without a type it is when the packet was received. */
+	if (from->tstamp_type)
+		skb_set_delivery_time(outer, from->tstamp, from->tstamp_type);
+}
+
 /*
  * A socket pays for the bytes: TCP and its like take what they have paid for as a
  * measure of what is on its way, and pure acknowledgements are not to count there

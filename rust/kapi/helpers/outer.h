@@ -52,6 +52,8 @@ u8 *wg_outer_add(struct sk_buff *outer, u32 len);
  * bytes are replaced by the nonce.
  */
 void wg_outer_seal(u8 *place, u32 text_len, const u8 *header, u64 nonce, const u8 *key);
+/* It gets the flow hash and, if there is one, the delivery time of a packet that it is made of. */
+void wg_outer_like(struct sk_buff *outer, const struct sk_buff *from);
 /* The complete packet takes the place of another one in the account of that one's socket. */
 void wg_outer_own(struct sk_buff *outer, struct sk_buff *from);
 

@@ -9,6 +9,7 @@
  */
 #include <asm/barrier.h>
 #include <linux/gfp.h>
+#include <linux/local_lock.h>
 #include <linux/mm.h>
 #include <linux/percpu.h>
 #include <linux/sizes.h>
@@ -21,6 +22,8 @@
 #define WG_PAGES_IN (SZ_2M / WG_PAGE_BYTES)
 
 struct wg_pages {
+	/* Where softirqs can be preempted by others (PREEMPT_RT); nothing elsewhere. */
+	local_lock_t lock;
 	struct page *out[WG_PAGES_OUT];
 	struct page *in[WG_PAGES_IN];
 	unsigned int next_out;
@@ -29,7 +32,9 @@ struct wg_pages {
 	unsigned int left;
 };
 
-static DEFINE_PER_CPU(struct wg_pages, wg_pages);
+static DEFINE_PER_CPU(struct wg_pages, wg_pages) = {
+	.lock = INIT_LOCAL_LOCK(lock),
+};
 
 /* Its address is in the private word of each page that a slot has a reference to. */
 static const char wg_page_slot;
@@ -80,34 +85,44 @@ static struct page *wg_page_of(struct page **slot)
 
 struct page *wg_page_get(void)
 {
-	struct wg_pages *pages = this_cpu_ptr(&wg_pages);
-	struct page *page = wg_page_of(&pages->out[pages->next_out]);
+	struct wg_pages *pages;
+	struct page *page;
 
+	local_lock_nested_bh(&wg_pages.lock);
+	pages = this_cpu_ptr(&wg_pages);
+	page = wg_page_of(&pages->out[pages->next_out]);
 	pages->next_out = (pages->next_out + 1) % WG_PAGES_OUT;
 	if (likely(page))
 		get_page(page);
+	local_unlock_nested_bh(&wg_pages.lock);
 	return page;
 }
 
 void *wg_page_part(unsigned int size)
 {
-	struct wg_pages *pages = this_cpu_ptr(&wg_pages);
+	struct wg_pages *pages;
 	struct page *page;
+	void *part = NULL;
 
 	if (unlikely(size > WG_PAGE_BYTES))
 		return NULL;
+	local_lock_nested_bh(&wg_pages.lock);
+	pages = this_cpu_ptr(&wg_pages);
 	if (pages->left < size) {
 		const unsigned int next = (pages->next_in + 1) % WG_PAGES_IN;
 
 		if (unlikely(!wg_page_of(&pages->in[next])))
-			return NULL;
+			goto out;
 		pages->next_in = next;
 		pages->left = WG_PAGE_BYTES;
 	}
 	page = pages->in[pages->next_in];
 	pages->left -= size;
 	get_page(page);
-	return (u8 *)page_address(page) + pages->left;
+	part = (u8 *)page_address(page) + pages->left;
+out:
+	local_unlock_nested_bh(&wg_pages.lock);
+	return part;
 }
 
 static void wg_pages_put(struct page **slots, unsigned int count)

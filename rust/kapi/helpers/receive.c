@@ -187,7 +187,8 @@ static bool wg_lane_go_home(struct wg_lane *lane)
 
 	if (likely(home == smp_processor_id()) || !cpu_online(home) ||
 	    napi_disable_pending(&lane->napi) ||
-	    test_bit(NAPI_STATE_THREADED, &lane->napi.state))
+	    /* A thread goes on until it has seen that it is not wanted any more. */
+	    READ_ONCE(lane->napi.state) & (NAPIF_STATE_THREADED | NAPIF_STATE_SCHED_THREADED))
 		return false;
 	wg_lane_flush(lane);
 	return !smp_call_function_single_async(home, &lane->go_home);
@@ -297,7 +298,7 @@ static void wg_gro_receive(struct net_device *dev, struct gro_node *gro, struct 
 
 	skb_list_walk_safe(head, skb, next) {
 		skb_mark_not_on_list(skb);
-		if (unlikely(!(dev->flags & IFF_UP))) {
+		if (unlikely(!(READ_ONCE(dev->flags) & IFF_UP))) {
 			dev_core_stats_rx_dropped_inc(dev);
 			kfree_skb_reason(skb, SKB_DROP_REASON_DEV_READY);
 			continue;

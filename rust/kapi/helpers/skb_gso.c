@@ -81,9 +81,12 @@ void wg_skb_fit_train(const struct sk_buff *skb, u32 text_len)
 	    !sk_fullsock(sk) || !sk_is_tcp(sk))
 		return;
 	possible = READ_ONCE(sk->sk_gso_max_size) / skb_shinfo(skb)->gso_size;
-	/* As sk_setup_caps() does; it sets anew what another route allows. */
+	/*
+	 * As sk_setup_caps() does; it sets anew what another route allows. Behind a
+	 * queueing discipline the socket may be in use: either value is a good one.
+	 */
 	if (possible < 2 * most && READ_ONCE(sk->sk_gso_max_segs) > most)
-		WRITE_ONCE(sk->sk_gso_max_segs, most);
+		data_race(sk->sk_gso_max_segs = most);
 }
 
 /* Completes the checksums of a segment, the payload of which has this sum. */
@@ -233,7 +236,7 @@ int wg_skb_seal_gso(struct sk_buff *skb, struct net_device *dev, const u8 *heade
 		outer = wg_outer_new(count, message_len);
 		if (unlikely(!outer))
 			break;
-		skb_copy_hash(outer, skb);
+		wg_outer_like(outer, skb);
 		*tail = outer;
 		tail = &outer->next;
 		while (count) {

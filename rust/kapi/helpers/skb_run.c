@@ -71,7 +71,7 @@ struct sk_buff *wg_skb_seal_run(struct sk_buff *list, u32 count, const u8 *heade
 	}
 	if (unlikely(count))
 		goto err;
-	skb_copy_hash(outer, list);
+	wg_outer_like(outer, list);
 	for (skb = list; skb; skb = next) {
 		next = skb->next;
 		skb_mark_not_on_list(skb);

@@ -20,10 +20,12 @@ static inline bool wg_skb_is_ip(const struct sk_buff *skb)
 
 /*
  * Clears all that the stack has noted about a packet, which begins a new life
- * with a header at skb->data; keeps data, socket, cb and, if wanted, flow hash.
+ * with a header at skb->data; keeps data, socket and cb, and on its way out flow
+ * hash and delivery time.
  */
-static inline void wg_skb_wipe(struct sk_buff *skb, bool keep_hash)
+static inline void wg_skb_wipe(struct sk_buff *skb, bool out)
 {
+	const u8 tstamp_type = skb->tstamp_type;
 	const u32 hash = skb->hash;
 	const bool l4_hash = skb->l4_hash;
 	const bool sw_hash = skb->sw_hash;
@@ -32,10 +34,14 @@ static inline void wg_skb_wipe(struct sk_buff *skb, bool keep_hash)
 	skb_scrub_packet(skb, true);
 	/* the rest is wiped as a whole, whatever fields there are. */
 	memset(&skb->headers, 0, sizeof(skb->headers));
-	if (keep_hash) {
+	if (out) {
 		skb->hash = hash;
 		skb->l4_hash = l4_hash;
 		skb->sw_hash = sw_hash;
+		/* What a time means that scrubbing has left: fq below goes by it. */
+		skb->tstamp_type = tstamp_type;
+	} else {
+		skb->tstamp = 0;
 	}
 	skb->queue_mapping = 0;
 	skb->mac_len = 0;

@@ -13,7 +13,10 @@
 /* The length of each datagram of a train but the last; 0 if it is a single one. */
 u32 wg_skb_train_size(const struct sk_buff *skb)
 {
-	return skb_is_gso(skb) ? skb_shinfo(skb)->gso_size : 0;
+	const struct skb_shared_info *info = skb_shinfo(skb);
+
+	/* Not what is to become fragments of one datagram. */
+	return skb_is_gso(skb) && info->gso_type & SKB_GSO_UDP_L4 ? info->gso_size : 0;
 }
 
 /* A packet of its own with this part of the data. */

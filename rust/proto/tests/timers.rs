@@ -56,7 +56,9 @@ impl Bench {
 
     fn on(&mut self, event: Event) {
         if let Some(deadline) = self.timers.on(event, self.now, JITTER, &self.config) {
-            assert!(self.armed.is_none_or(|armed| deadline < armed));
+            assert!(self
+                .armed
+                .is_none_or(|armed| deadline < armed || armed <= self.now));
             self.armed = Some(deadline);
         }
         // Nothing may be due before the caller's timer fires.
@@ -505,6 +507,30 @@ fn one_last_minute_renewal_a_session() {
         assert!(bench.timers.claim_last_minute_rekey());
         assert!(!bench.timers.claim_last_minute_rekey());
     }
+}
+
+/// The caller's timer stood still while the machine slept, the clock did not.
+#[test]
+fn what_comes_after_a_sleep_is_armed() {
+    let mut bench = Bench::new(OFF);
+    bench.on(Event::ResponseReceived);
+    let before = bench.armed;
+    // 60 s awake, an hour of sleep, and the sessions are gone with it.
+    bench.wait(secs(3660));
+    bench.timers.keys_wiped();
+    assert_eq!(bench.timers.next_deadline(), None);
+    bench.on(Event::InitiationSent);
+    assert_ne!(bench.armed, before);
+    assert_eq!(
+        bench.armed,
+        Some(bench.now.saturating_add(secs(5)).saturating_add(JITTER))
+    );
+    // It is armed: nothing to do for what is later.
+    bench.on(Event::DataSent);
+    assert_eq!(bench.armed, bench.timers.next_deadline());
+    let (after, actions) = bench.next().unwrap();
+    assert_eq!(after, secs(5).saturating_add(JITTER));
+    assert!(actions.initiate.is_some());
 }
 
 #[test]
