@@ -341,6 +341,27 @@ t_threads() {
 }
 test_case "R11 threads: none a peer in this driver, threaded NAPI in the C driver" t_threads
 
+# Lanes go from threads to softirqs and back while there is always something in them.
+t_threads_come_and_go() {
+	local i sender
+	ours || skip "the C driver has them switched on for good"
+	tunnel
+	pings A 10.77.0.2
+	hold_port B 10.77.0.2 9
+	python3 "$TEST_DIR/probe.py" burst "$(ns A)" 10.77.0.2 8 > /dev/null &
+	sender=$!
+	for ((i = 0; i < 40; i++)); do
+		on_sys B bash -c "echo $((i % 2 == 0)) > /sys/class/net/wg0/threaded"
+		sleep 0.1
+	done
+	wait "$sender"
+	kill "$HOLDER"
+	equal "$(on_sys B cat /sys/class/net/wg0/threaded)" 0 threaded
+	pings A 10.77.0.2
+	transfer A B 10.77.0.2 --bytes 524288
+}
+test_case "R11 threads of lanes come and go under load" t_threads_come_and_go
+
 t_room() {
 	local line
 	ns_add A

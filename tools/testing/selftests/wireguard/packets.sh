@@ -23,6 +23,24 @@ t_owner() {
 }
 test_case "X12 packets belong to their socket until they have left" t_owner
 
+# Each kind of packet that a tunnel makes: one message, a train of one socket's datagrams.
+t_delivery_time() {
+	local count out before
+	tunnel
+	pings A 10.77.0.2
+	on A tc qdisc replace dev vA root fq || skip "no fq qdisc"
+	before=$(dmesg | grep -c 'fq: likely mono' || true)
+	for count in 1 8; do
+		out=$(probe timed A "$(ns B)" 10.77.0.2 1000 "$count" 400)
+		diag "$count datagrams, to leave after 400 ms, came after: $out ms"
+		at_least "${out% *}" 399 "the first of $count"
+	done
+	# TCP has a time for each of its packets.
+	transfer A B 10.77.0.2 --bytes 262144
+	equal "$(dmesg | grep -c 'fq: likely mono' || true)" "$before" "times of an unknown kind that fq has met"
+}
+test_case "X12 packets keep the time at which they are to leave" t_delivery_time
+
 t_slowed_down() {
 	local count
 	tunnel

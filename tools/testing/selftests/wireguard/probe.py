@@ -17,6 +17,10 @@
                                            64 at once; prints how many
     probe.py arrivals NS ADDRESS PORT FILE when datagrams came, by the kernel's clock, once
                                            FILE exists
+    probe.py timed NS NS2 DESTINATION SIZE COUNT DELAY
+                                           sends that many datagrams at once (UDP_SEGMENT) from
+                                           NS, to leave in DELAY ms (SO_TXTIME); prints after
+                                           how many ms the first and the last came to NS2
     probe.py bound NS ADDRESS PORT         binds a UDP socket and holds it until killed
 """
 
@@ -35,6 +39,7 @@ import netns
 
 IP_RECVERR, IPV6_RECVERR = 11, 25
 SO_SNDBUFFORCE, SO_TIMESTAMPNS, UDP_SEGMENT = 32, 35, 103
+SO_TXTIME = SCM_TXTIME = 61
 
 
 def outcome(call):
@@ -167,6 +172,25 @@ def arrivals(name, address, port, stop):
     print("done", flush=True)
 
 
+def timed(name, other, destination, size, count, delay):
+    size, count = int(size), int(count)
+    receiver = netns.sock(other, netns.family(destination), socket.SOCK_DGRAM)
+    receiver.bind((destination, 5000))
+    receiver.settimeout(10)
+    sender = netns.sock(name, netns.family(destination), socket.SOCK_DGRAM)
+    sender.setsockopt(socket.SOL_SOCKET, SO_TXTIME, struct.pack("=iI", time.CLOCK_MONOTONIC, 0))
+    began = time.monotonic_ns()
+    control = [(socket.SOL_SOCKET, SCM_TXTIME, struct.pack("=Q", began + int(delay) * 1_000_000))]
+    if count > 1:
+        control.append((socket.IPPROTO_UDP, UDP_SEGMENT, struct.pack("=H", size)))
+    sender.sendmsg([bytes(size * count)], control, 0, (destination, 5000))
+    after = []
+    for _ in range(count):
+        receiver.recv(65536)
+        after.append((time.monotonic_ns() - began) // 1_000_000)
+    print(after[0], after[-1])
+
+
 def bound(name, address, port):
     sock = netns.sock(name, netns.family(address), socket.SOCK_DGRAM)
     sock.bind((address, int(port)))
@@ -176,4 +200,4 @@ def bound(name, address, port):
 
 if __name__ == "__main__":
     {"udp": udp, "raw": raw, "dgram": dgram, "bound": bound, "outq": outq, "blocked": blocked, "flow": flow,
-     "burst": burst, "arrivals": arrivals}[sys.argv[1]](*sys.argv[2:])
+     "burst": burst, "arrivals": arrivals, "timed": timed}[sys.argv[1]](*sys.argv[2:])
