@@ -67,19 +67,36 @@ void wg_outer_like(struct sk_buff *outer, const struct sk_buff *from)
  * measure of what is on its way, and pure acknowledgements are not to count there
  * (whoever frees one wakes nobody). What no socket pays for counts with all of its
  * pages, of which nobody else can use the rest, in queues that have a limit.
+ *
+ * All of the list belong to the socket, as segments of a GSO packet do: fq tells
+ * flows apart by it.
  */
-void wg_outer_own(struct sk_buff *outer, struct sk_buff *from)
+void wg_outer_own(struct sk_buff *list, struct sk_buff *from)
 {
+	const bool pays = from->sk && is_skb_wmem(from) && !skb_is_tcp_pure_ack(from);
+	struct sk_buff *outer, *last = list;
 	struct sock *sk = from->sk;
-	int delta;
+	int delta = -from->truesize;
 
-	if (!sk || !is_skb_wmem(from) || skb_is_tcp_pure_ack(from)) {
-		outer->truesize += skb_shinfo(outer)->nr_frags * WG_PAGE_BYTES - outer->data_len;
-		return;
+	for (outer = list; outer; outer = outer->next) {
+		last = outer;
+		if (!pays) {
+			outer->truesize += skb_shinfo(outer)->nr_frags * WG_PAGE_BYTES -
+					   outer->data_len;
+			continue;
+		}
+		outer->sk = sk;
+		outer->destructor = from->destructor;
+		delta += outer->truesize;
 	}
-	delta = outer->truesize - from->truesize;
-	swap(outer->sk, from->sk);
-	swap(outer->destructor, from->destructor);
+	if (!pays)
+		return;
+	/* Whoever wants to know when it has left means all of it. */
+	skb_shinfo(last)->tx_flags |= skb_shinfo(from)->tx_flags & SKBTX_ANY_TSTAMP;
+	skb_shinfo(last)->tskey = skb_shinfo(from)->tskey;
+	/* What it was in the account with is theirs now. */
+	from->sk = NULL;
+	from->destructor = NULL;
 	if (delta >= 0)
 		refcount_add(delta, &sk->sk_wmem_alloc);
 	else

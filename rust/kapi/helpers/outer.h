@@ -54,7 +54,11 @@ u8 *wg_outer_add(struct sk_buff *outer, u32 len);
 void wg_outer_seal(u8 *place, u32 text_len, const u8 *header, u64 nonce, const u8 *key);
 /* It gets the flow hash and, if there is one, the delivery time of a packet that it is made of. */
 void wg_outer_like(struct sk_buff *outer, const struct sk_buff *from);
-/* The complete packet takes the place of another one in the account of that one's socket. */
-void wg_outer_own(struct sk_buff *outer, struct sk_buff *from);
+/*
+ * The complete packets of the list, linked by next, take the place of another one
+ * in the account of that one's socket, and the last one its place with whoever
+ * wants to be told when it has left.
+ */
+void wg_outer_own(struct sk_buff *list, struct sk_buff *from);
 
 #endif

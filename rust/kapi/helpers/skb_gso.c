@@ -254,7 +254,7 @@ out:
 		kfree_skb_list_reason(list, SKB_CONSUMED);
 		return -ENOMEM;
 	}
-	wg_outer_own(outer, skb);
+	wg_outer_own(list, skb);
 	consume_skb(skb);
 	*head = list;
 	return 0;

@@ -88,6 +88,12 @@ err:
 	return NULL;
 }
 
+/* Whether somebody wants to be told when just this packet has left. */
+bool wg_skb_is_stamped(const struct sk_buff *skb)
+{
+	return skb_shinfo(skb)->tx_flags & SKBTX_ANY_TSTAMP;
+}
+
 /* The hash of the packet's flow, if it was computed. */
 u32 wg_skb_hash(const struct sk_buff *skb)
 {

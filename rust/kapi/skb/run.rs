@@ -20,6 +20,14 @@ pub fn run_limit(text: usize) -> usize {
 }
 
 impl SkBuff {
+    /// Whether its socket wants to be told when just this packet has left, so that it must not
+    /// become part of another one. C: `SKBTX_ANY_TSTAMP`.
+    #[inline]
+    pub fn is_stamped(&self) -> bool {
+        // SAFETY: The packet is valid.
+        unsafe { bindings::wg_skb_is_stamped(self.as_ptr()) }
+    }
+
     /// The hash of the packet's flow, as [`Self::segment`] or [`Self::gso`] computed it.
     #[inline]
     pub fn flow_hash(&self) -> u32 {

@@ -41,6 +41,35 @@ t_delivery_time() {
 }
 test_case "X12 packets keep the time at which they are to leave" t_delivery_time
 
+# Alone, in a train, in two, and among many small ones that leave together otherwise.
+t_stamps() {
+	local how
+	tunnel
+	pings A 10.77.0.2
+	hold_port B 10.77.0.2 5000
+	for how in "1000 1 1" "1200 8 1" "1200 52 1" "64 1 1000"; do
+		# shellcheck disable=SC2086
+		equal "$(probe stamped A 10.77.0.2 $how)" "${how##* }" "times that it was told (size, segments, count: $how)"
+	done
+	kill "$HOLDER"
+}
+test_case "X12 who wants to know when a packet has left is told" t_stamps
+
+# A packet of two trains: the socket pays for both, and has nothing left to pay at the end.
+t_owner_trains() {
+	local out
+	tunnel
+	pings A 10.77.0.2
+	hold_port B 10.77.0.2 9
+	hold
+	out=$(probe outq A 10.77.0.2 1 1200x52 tc -n "$(ns A)" qdisc del dev vA root)
+	diag "bytes of the socket in flight: while held, after: $out"
+	at_least "${out% *}" 62400 "held"
+	equal "${out#* }" 0 "after"
+	kill "$HOLDER"
+}
+test_case "X12 all trains of a packet belong to its socket" t_owner_trains
+
 t_slowed_down() {
 	local count
 	tunnel

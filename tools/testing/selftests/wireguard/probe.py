@@ -6,8 +6,8 @@
                                            last one and the ICMP error that follows
     probe.py raw NS IF PROTOCOL HEX        sends a packet by AF_PACKET, prints the outcome
     probe.py dgram NS IF HEX               the same, the kernel derives the protocol
-    probe.py outq NS DESTINATION COUNT SIZE COMMAND...
-                                           sends datagrams; prints how many bytes of the
+    probe.py outq NS DESTINATION COUNT SIZE[xSEGMENTS] COMMAND...
+                                           sends datagrams, or so many at once; prints how many bytes of the
                                            socket are in flight, before and after COMMAND
     probe.py blocked NS DESTINATION        sends until a small send buffer is full (at most
                                            500 datagrams), prints how many went
@@ -21,6 +21,10 @@
                                            sends that many datagrams at once (UDP_SEGMENT) from
                                            NS, to leave in DELAY ms (SO_TXTIME); prints after
                                            how many ms the first and the last came to NS2
+    probe.py stamped NS DESTINATION SIZE SEGMENTS COUNT
+                                           sends so many times so many datagrams at once
+                                           (UDP_SEGMENT) and wants to be told when each time
+                                           they have left; prints how often it was
     probe.py bound NS ADDRESS PORT         binds a UDP socket and holds it until killed
 """
 
@@ -38,8 +42,10 @@ import time
 import netns
 
 IP_RECVERR, IPV6_RECVERR = 11, 25
-SO_SNDBUFFORCE, SO_TIMESTAMPNS, UDP_SEGMENT = 32, 35, 103
+SO_SNDBUFFORCE, SO_RCVBUFFORCE, SO_TIMESTAMPNS, UDP_SEGMENT = 32, 33, 35, 103
 SO_TXTIME = SCM_TXTIME = 61
+SO_TIMESTAMPING = 37
+TX_SOFTWARE, SOFTWARE, OPT_ID, OPT_TSONLY = 1 << 1, 1 << 4, 1 << 7, 1 << 11
 
 
 def outcome(call):
@@ -103,8 +109,11 @@ def in_flight(sock):
 
 def outq(name, dst, count, size, *command):
     sock = netns.sock(name, netns.family(dst), socket.SOCK_DGRAM)
+    size, _, segments = size.partition("x")
+    if segments:
+        sock.setsockopt(socket.IPPROTO_UDP, UDP_SEGMENT, int(size))
     for _ in range(int(count)):
-        sock.sendto(bytes(int(size)), (dst, 9))
+        sock.sendto(bytes(int(size) * int(segments or 1)), (dst, 9))
     # What is not held is gone after a while.
     time.sleep(1.0)
     held = in_flight(sock)
@@ -191,6 +200,28 @@ def timed(name, other, destination, size, count, delay):
     print(after[0], after[-1])
 
 
+def stamped(name, destination, size, segments, count):
+    size, segments, count = int(size), int(segments), int(count)
+    sock = netns.sock(name, netns.family(destination), socket.SOCK_DGRAM)
+    sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPING, TX_SOFTWARE | SOFTWARE | OPT_ID | OPT_TSONLY)
+    sock.setsockopt(socket.SOL_SOCKET, SO_SNDBUFFORCE, 1 << 26)
+    # What it is told waits there.
+    sock.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 1 << 26)
+    if segments > 1:
+        sock.setsockopt(socket.IPPROTO_UDP, UDP_SEGMENT, size)
+    told = 0
+    for _ in range(count):
+        sock.sendto(bytes(size * segments), (destination, 5000))
+    end = time.monotonic() + 5
+    while told < count and time.monotonic() < end:
+        try:
+            sock.recvmsg(0, 512, socket.MSG_ERRQUEUE | socket.MSG_DONTWAIT)
+            told += 1
+        except BlockingIOError:
+            time.sleep(0.01)
+    print(told)
+
+
 def bound(name, address, port):
     sock = netns.sock(name, netns.family(address), socket.SOCK_DGRAM)
     sock.bind((address, int(port)))
@@ -200,4 +231,4 @@ def bound(name, address, port):
 
 if __name__ == "__main__":
     {"udp": udp, "raw": raw, "dgram": dgram, "bound": bound, "outq": outq, "blocked": blocked, "flow": flow,
-     "burst": burst, "arrivals": arrivals, "timed": timed}[sys.argv[1]](*sys.argv[2:])
+     "burst": burst, "arrivals": arrivals, "timed": timed, "stamped": stamped}[sys.argv[1]](*sys.argv[2:])
