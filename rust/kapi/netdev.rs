@@ -25,8 +25,10 @@ pub use self::{
 
 /// How many devices and tunnels are being sent through on this stack, one inside the other, from
 /// the outermost call on. IP tunnels drop what comes to them beyond level 5, devices beyond 8.
+/// [`u32::MAX`] where a filter has redirected the packet (`act_mirred`): the lock of its queueing
+/// discipline may be held, so nothing may be sent from here.
 ///
-/// BH disabled. C: `dev_recursion_level`.
+/// BH disabled. C: `dev_recursion_level`, `struct netdev_xmit`.
 #[inline]
 pub fn xmit_level() -> u32 {
     // SAFETY: No requirement but the context, and elsewhere only the answer is of no use.

@@ -117,6 +117,17 @@ u64 wg_cpus_idle_ns(void)
 
 u32 wg_xmit_level(void)
 {
+#if IS_ENABLED(CONFIG_NET_ACT_MIRRED)
+#ifdef CONFIG_PREEMPT_RT
+	const u8 redirected = current->net_xmit.sched_mirred_nest;
+#else
+	const u8 redirected = this_cpu_read(softnet_data.xmit.sched_mirred_nest);
+#endif
+
+	/* By a filter, maybe with the lock of a qdisc, to which what we send may come. */
+	if (unlikely(redirected))
+		return U32_MAX;
+#endif
 	return dev_recursion_level();
 }
 

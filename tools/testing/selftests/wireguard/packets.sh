@@ -70,6 +70,21 @@ t_owner_trains() {
 }
 test_case "X12 all trains of a packet belong to its socket" t_owner_trains
 
+# The filter of a qdisc sends a copy into the tunnel, which leads to that very qdisc, whose lock is held.
+t_mirrored() {
+	local before
+	tunnel
+	pings A 10.77.0.2
+	on A wg set wg0 peer "$B_PUB" allowed-ips 10.77.0.2/32,192.0.2.2/32
+	on A tc qdisc add dev vA root handle 1: prio || skip "no prio qdisc"
+	on A tc filter add dev vA parent 1: protocol ip prio 1 u32 match ip protocol 1 0xff \
+		action mirred egress mirror dev wg0 || skip "no mirred"
+	before=$(link_stat A wg0 tx_packets)
+	pings A 192.0.2.2
+	wait_until 5 eval "(( \$(link_stat A wg0 tx_packets) >= $before + 3 ))"
+}
+test_case "X1 packets that a filter below sends into the tunnel" t_mirrored
+
 t_slowed_down() {
 	local count
 	tunnel
