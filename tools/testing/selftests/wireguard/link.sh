@@ -281,7 +281,7 @@ t_staged() {
 	on A ip link set wg0 up
 	equal "$(probe udp A 10.77.0.2 200)" "ok none" "sends while no session exists"
 	# The last ones may still wait for a worker, on a busy machine.
-	wait_until 10 eval '(($(link_stat A wg0 tx_dropped) >= 71))'
+	wait_until 10 eval "(( \$(link_stat A wg0 tx_dropped) >= 71 ))"
 	equal "$(link_stat A wg0 tx_dropped)" 71 "tx_dropped after 200 packets"
 	equal "$(link_stat A wg0 tx_errors)" 0 tx_errors
 	on A ip link set wg0 down
@@ -391,7 +391,7 @@ t_workqueues() {
 	grep -q 'workqueue=wg-kex-wg0' "$TRACING/trace"
 	# One that may be needed to free memory has a thread of its own for that. The namespaces of
 	# the case before may still be on their way out.
-	wait_until 10 eval '(($(cat /proc/[0-9]*/comm 2> /dev/null | tee "$WORK/threads" | grep -c "R-wg-crypt-wg0$") <= 2))'
+	wait_until 10 eval "(( \$(cat /proc/[0-9]*/comm 2> /dev/null | tee '$WORK/threads' | grep -c 'R-wg-crypt-wg0\$') <= 2 ))"
 	equal "$(grep -c 'R-wg-crypt-wg0$' "$WORK/threads")" 2 "rescuers of wg-crypt-wg0, for two interfaces"
 	refute grep -q 'R-wg-kex' "$WORK/threads"
 	on A ip link del wg0
