@@ -147,15 +147,11 @@ impl Endpoint {
     #[inline]
     pub fn same(&self, other: &Self) -> bool {
         let (a, b) = (&self.0, &other.0);
-        a.family == b.family
-            && a.port == b.port
-            && a.scope_id == b.scope_id
-            && a.source_ifindex == b.source_ifindex
-            && a.address == b.address
-            && a.source == b.source
+        self.same_remote(other) && a.source_ifindex == b.source_ifindex && a.source == b.source
     }
 
     /// Whether both are the same address and port of the other end, however it reaches us.
+    #[inline]
     pub fn same_remote(&self, other: &Self) -> bool {
         let (a, b) = (&self.0, &other.0);
         a.family == b.family
