@@ -146,10 +146,10 @@ impl Sealer<'_> {
         let hash = packet.flow_hash();
         let full = text_len(&packet);
         self.has_data |= packet.len() != 0;
-        let run_is_stamped = packet.is_stamped();
+        let joins = !batch.is_empty() && full != 0 && self.trains && !packet.is_stamped();
         let mut last = full;
         let mut run = SkbChain::from(packet);
-        if !batch.is_empty() && full != 0 && self.trains && !run_is_stamped {
+        if joins {
             let limit = run_limit(full);
             while run.len() < limit && last == full {
                 let fits = batch.front().is_some_and(|next| {

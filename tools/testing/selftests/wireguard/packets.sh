@@ -83,7 +83,7 @@ t_mirrored() {
 	pings A 192.0.2.2
 	wait_until 5 eval "(( \$(link_stat A wg0 tx_packets) >= $before + 3 ))"
 }
-test_case "X1 packets that a filter below sends into the tunnel" t_mirrored
+test_case "R20 packets that a filter below sends into the tunnel" t_mirrored
 
 t_slowed_down() {
 	local count
