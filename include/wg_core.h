@@ -25,6 +25,10 @@ void wg_cond_resched(void);
 void wg_reschedule(void);
 void wg_warn_once(const char *what);
 
+/* helpers/reclaim.c */
+void wg_reclaim_later(struct rcu_head *head, void (*reclaim)(struct rcu_head *head));
+void wg_reclaim_flush(void);
+
 /* helpers/core.c: clock, random, per-CPU counters */
 u64 wg_boottime_coarse_ns(void);
 u64 wg_precise_ns(void);

@@ -20,7 +20,7 @@ struct wg_link_ops {
 	int (*create)(struct net_device *dev);
 	int (*open)(struct wg_object *object);
 	void (*stop)(struct wg_object *object);
-	void (*uninit)(struct wg_object *object);
+	void (*release)(struct wg_object *object);
 	int (*xmit)(struct wg_object *object, struct sk_buff *skb);
 	/* Datagrams from the sockets, linked by next; from the NAPI instance of a lane. */
 	void (*receive)(struct wg_object *object, struct wg_lane *lane, struct sk_buff *head);

@@ -12,7 +12,8 @@ use kernel::{
 };
 use wg_kapi::{
     rcu,
-    shared::Shared, //
+    shared::Shared,
+    work::cond_resched, //
 };
 use wg_proto::{
     constants::MAX_PEERS_PER_DEVICE,
@@ -166,6 +167,7 @@ impl Device {
         let _ = self.allowed_ips.publish(&config.routes);
         for entry in peers.values() {
             self.retire(&entry.peer);
+            cond_resched();
         }
         notify::removed(self, peers.values().map(|entry| &*entry.peer));
     }

@@ -23,6 +23,7 @@ use wg_kapi::{
     new_spinlock_bh,
     percpu::Counters,
     rcu,
+    shared,
     skb::SkBuff,
     sync::{new_mutex, Mutex, MutexGuard, SpinLockBh},
     table::Table,
@@ -46,7 +47,7 @@ use crate::{
 
 /// A WireGuard interface.
 ///
-/// Lives from `newlink` until its last user lets go of it, which is after `uninit`: a netlink dump
+/// Lives from `newlink` until its last user lets go of it, which is after `release`: a netlink dump
 /// may still hold it, and with it the `net_device`.
 #[pin_data]
 pub(crate) struct Device {
@@ -187,9 +188,12 @@ impl Device {
             self.spread.flush();
             self.crypt.flush();
         }
-        self.kex.flush();
+        // No flush, which would wait for a queue that is frozen while the system sleeps.
+        self.cancel_handshakes();
         for entry in config.peers() {
             let peer = &entry.peer;
+            drop(peer.initiate.cancel_sync());
+            drop(peer.wipe.cancel_sync());
             self.netdev.tx_dropped(peer.purge_staged(Stat::TxPurged));
             peer.stop_timers();
             Peer::forget_sessions(peer);
@@ -280,10 +284,9 @@ impl netdev::Driver for Device {
         this.go_down(&mut config);
     }
 
-    fn uninit(this: Arc<Self>) {
+    fn release(this: Arc<Self>) {
         {
             let mut config = this.lock();
-            this.go_down(&mut config);
             this.remove_all_peers(&mut config);
             drop(this.identity.replace(None));
         }
@@ -298,8 +301,9 @@ impl netdev::Driver for Device {
         // Peers hold the device and are freed by RCU callbacks. The last reference to the device
         // must not go there, in softirq: it destroys work queues.
         while this.live_peers.load(Relaxed) > 0 {
-            rcu::barrier();
+            shared::settle();
         }
+        // The callback of the last of them may still be about to return.
         rcu::barrier();
         log::interface_destroyed(&this.netdev);
     }

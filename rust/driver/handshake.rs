@@ -149,6 +149,11 @@ impl Handshakes {
 }
 
 impl Device {
+    /// Waits until no handshake message is being processed. Process context.
+    pub(crate) fn cancel_handshakes(&self) {
+        drop(self.handshakes.work.cancel_sync());
+    }
+
     /// Drops all handshake messages that wait.
     pub(crate) fn purge_handshakes(&self) {
         let waiting = core::mem::replace(&mut *self.handshakes.queue.lock(), SkbChain::new());

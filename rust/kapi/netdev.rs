@@ -8,7 +8,7 @@
 //!
 //! `ip link add` registers the `net_device` and then creates the driver's object
 //! ([`Driver::create`]); the device keeps one reference to it. When the device is unregistered
-//! (deleted, its namespace dies, the module goes) that reference is handed to [`Driver::uninit`],
+//! (deleted, its namespace dies, the module goes) that reference is handed to [`Driver::release`],
 //! after all calls through it have ended. The object in turn may hold [`ARef<NetDevice>`]s: the
 //! `net_device` is freed only after the last of them is gone, and whoever unregistered the device
 //! waits for that.

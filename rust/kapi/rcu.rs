@@ -77,21 +77,23 @@ pub fn barrier() {
     unsafe { bindings::rcu_barrier() };
 }
 
-/// Waits until all [`Shared`] objects are freed; the last thing that the module does.
+/// Waits until all [`Shared`] objects are freed, and all [`Part`](shared::Part)s; the last thing
+/// that the module does.
 ///
-/// Destructors may drop other [`Shared`] objects and so queue more callbacks: goes on for as long
-/// as objects go away. Returns false, and says so in the log, if some are left that nobody frees.
-/// After this call no RCU callback of this module runs any more, unless something leaked.
+/// Destructors may drop other objects and so queue more callbacks: goes on for as long as objects
+/// go away. Returns false, and says so in the log, if some are left that nobody frees. After this
+/// call no RCU callback of this module runs any more, unless something leaked.
 ///
 /// Context: process; nothing makes or drops objects any more.
 pub fn quiesce() -> bool {
     let mut before = shared::live();
     loop {
-        barrier();
+        shared::settle();
         let now = shared::live();
         if now == 0 {
-            // The callback of the last object may still be about to return.
-            barrier();
+            // The callback of the last object, or the worker that called it, may still be about to
+            // return.
+            shared::settle();
             return true;
         }
         if now >= before {

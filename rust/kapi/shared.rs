@@ -75,7 +75,17 @@ impl<T> Inner<T> {
     }
 }
 
-/// Runs the destructor and frees the memory, a grace period after the last reference went.
+/// Waits until what was given up before is freed: [`Shared`] objects by their RCU callbacks, and the
+/// [`Part`]s that were in them. Their destructors may have given up more.
+///
+/// C counterpart: `rcu_barrier`, `flush_work`. Context: process.
+pub fn settle() {
+    rcu::barrier();
+    // SAFETY: No requirement but the context.
+    unsafe { bindings::wg_reclaim_flush() };
+}
+
+/// Runs the destructor and frees the memory, when the last reference and the last reader are gone.
 ///
 /// # Safety
 ///
@@ -269,15 +279,19 @@ impl<T> Drop for Shared<T> {
 /// So whoever looks at the `T` has borrowed one of its references for that time, and whoever has
 /// the only one may change it ([`Part::get_mut`]). Of a [`Shared`], which a
 /// [`Slot`](crate::rcu::Slot) hands out to readers that borrow the guard instead, one cannot say
-/// that.
+/// that. For the same reason its end waits for nobody: when the last reference goes, the destructor
+/// is a worker's next task. A tree of parts goes at once, one after the other whatever its depth,
+/// a grace period after the object that it was in.
 ///
-/// Contexts, and what is demanded of `T`'s `Drop`, are those of [`Shared`].
+/// Context: any, apart from construction with flags that may sleep; `T`'s `Drop` runs in process
+/// context.
 ///
 /// # Invariants
 ///
-/// No [`SharedRef`] of the object exists, nor any other `Shared` than those in a `Part`: each `&T`
-/// borrows a `Part`.
-pub struct Part<T>(Shared<T>);
+/// - No [`SharedRef`] of the object exists, nor any other `Shared` than those in a `Part`: each
+///   `&T` borrows a `Part`.
+/// - The `Shared` is there until `drop`, which gives its reference up.
+pub struct Part<T>(ManuallyDrop<Shared<T>>);
 
 impl<T: Send + Sync + 'static> Part<T> {
     /// Moves a value into a new box.
@@ -285,7 +299,7 @@ impl<T: Send + Sync + 'static> Part<T> {
     /// Context: what `flags` allow. Drops the value if memory is short.
     pub fn new(value: T, flags: Flags) -> Result<Self, AllocError> {
         // INVARIANT: Nobody has seen it.
-        Shared::new(value, flags).map(Self)
+        Shared::new(value, flags).map(|shared| Self(ManuallyDrop::new(shared)))
     }
 
     /// The value, if this is the only reference to it.
@@ -319,7 +333,29 @@ impl<T> Clone for Part<T> {
     #[inline]
     fn clone(&self) -> Self {
         // INVARIANT: The new reference is in a `Part` as well.
-        Self(self.0.clone())
+        Self(ManuallyDrop::new(Shared::clone(&self.0)))
+    }
+}
+
+impl<T> Drop for Part<T> {
+    #[inline]
+    fn drop(&mut self) {
+        let inner = self.0.inner();
+        // SAFETY: The box is alive by the type invariant of `Shared`. The handle is not used after
+        // this, so its reference is ours to give up.
+        let refs = unsafe { &*ptr::addr_of!((*inner.as_ptr()).refs) };
+        match refs.put() {
+            Ok(false) => {}
+            Ok(true) => {
+                let head = inner.as_ptr().cast::<bindings::callback_head>();
+                // SAFETY: The head is the first field and not in use. `reclaim` is called once, as
+                // it wants: the counter went from one to zero, which happens once, and nobody gets
+                // a reference from there. By the type invariant each `&T` borrows a `Part`; there
+                // is none left, so no reader either (see `get_mut`).
+                unsafe { bindings::wg_reclaim_later(head, Some(reclaim::<T>)) };
+            }
+            Err(_) => warn_saturated(),
+        }
     }
 }
 

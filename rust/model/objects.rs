@@ -211,6 +211,44 @@ fn the_only_owner_may_write() {
     });
 }
 
+/// The end of a `Part` waits for nobody: readers got to it through one of the objects that it is
+/// in, each of which gives it up when its own readers are gone.
+#[test]
+fn a_part_goes_with_the_last_object_that_it_is_in() {
+    loom::model(|| {
+        let world = World::new();
+        let part = Arc::new(Object {
+            refs: RefCount::one(),
+            alive: Cell::new(true),
+        });
+        assert!(part.refs.get().is_ok());
+        // The destructor of an object that was published.
+        let give_up = |old: *mut Object| {
+            if let Some(object) = world.object(old) {
+                world.put(object);
+                if matches!(part.refs.put(), Ok(true)) {
+                    part.alive.set(false);
+                }
+            }
+        };
+        assert!(world.publish(0).is_null());
+        let reader = {
+            let (world, part) = (world.clone(), part.clone());
+            thread::spawn(move || {
+                world.rcu.read(|| {
+                    if world.object(world.slot.load()).is_some() {
+                        assert!(part.alive.get());
+                    }
+                });
+            })
+        };
+        give_up(world.publish(1));
+        give_up(world.slot.replace(std::ptr::null_mut()));
+        assert!(!part.alive.get());
+        reader.join().unwrap();
+    });
+}
+
 /// Two writers: each gets what the other, or nobody, had published, and no object is lost.
 #[test]
 fn replaced_objects_go_to_one_writer_each() {

@@ -26,6 +26,12 @@
 static LIST_HEAD(wg_devices);
 static struct wg_link_ops wg_ops;
 static struct wg_link_config wg_config;
+/*
+ * The end of an object takes grace periods, for which nobody is to wait with
+ * RTNL. Whoever unregisters a device waits for its references when RTNL is
+ * free again, and the object has one.
+ */
+static struct workqueue_struct *wg_release_queue;
 
 static struct wg_object *wg_object_rtnl(const struct wg_priv *priv)
 {
@@ -48,6 +54,16 @@ static void wg_link_destruct(struct net_device *dev)
 	wg_lanes_destroy(priv->lanes);
 }
 
+static void wg_link_release(struct work_struct *work)
+{
+	struct wg_priv *priv = container_of(work, struct wg_priv, release);
+
+	/* The device is down, but a program on its receive path may still send. */
+	synchronize_rcu();
+	/* Gives up the object and with it perhaps the device, of which @priv is a part. */
+	wg_ops.release(priv->leaving);
+}
+
 static void wg_link_uninit(struct net_device *dev)
 {
 	struct wg_priv *priv = netdev_priv(dev);
@@ -58,9 +74,8 @@ static void wg_link_uninit(struct net_device *dev)
 		return;
 	RCU_INIT_POINTER(priv->object, NULL);
 	list_del(&priv->list);
-	/* The device is down, but a program on its receive path may still send. */
-	synchronize_net();
-	wg_ops.uninit(object);
+	priv->leaving = object;
+	queue_work(wg_release_queue, &priv->release);
 }
 
 static int wg_link_open(struct net_device *dev)
@@ -195,6 +210,7 @@ static void wg_link_setup(struct net_device *dev)
 
 	priv->dev = dev;
 	INIT_LIST_HEAD(&priv->list);
+	INIT_WORK(&priv->release, wg_link_release);
 
 	dev->netdev_ops = &wg_netdev_ops;
 	dev->ethtool_ops = &wg_ethtool_ops;
@@ -373,9 +389,15 @@ int wg_link_register(const struct wg_link_ops *ops, const struct wg_link_config 
 	wg_ops = *ops;
 	wg_config = *config;
 
+	/* Many of them wait for the same grace periods. */
+	wg_release_queue = alloc_workqueue("wg-release", WQ_UNBOUND, 64);
+	if (!wg_release_queue) {
+		ret = -ENOMEM;
+		goto err_ops;
+	}
 	ret = register_pm_notifier(&wg_pm_notifier);
 	if (ret)
-		goto err_ops;
+		goto err_queue;
 	ret = register_random_vmfork_notifier(&wg_vmfork_notifier);
 	if (ret)
 		goto err_pm;
@@ -393,6 +415,8 @@ err_vmfork:
 	unregister_random_vmfork_notifier(&wg_vmfork_notifier);
 err_pm:
 	unregister_pm_notifier(&wg_pm_notifier);
+err_queue:
+	destroy_workqueue(wg_release_queue);
 err_ops:
 	wg_ops = (struct wg_link_ops){};
 	return ret;
@@ -402,6 +426,8 @@ err_ops:
 void wg_link_unregister(void)
 {
 	rtnl_link_unregister(&wg_link);
+	/* No device has a reference now; the last worker may still be about to return. */
+	destroy_workqueue(wg_release_queue);
 	unregister_pernet_device(&wg_pernet_ops);
 	unregister_random_vmfork_notifier(&wg_vmfork_notifier);
 	unregister_pm_notifier(&wg_pm_notifier);

@@ -5,6 +5,7 @@
 
 #include <linux/list.h>
 #include <linux/netdevice.h>
+#include <linux/workqueue.h>
 
 #include "wg_netdev.h"
 
@@ -20,6 +21,9 @@ struct wg_priv {
 	struct list_head list;
 	/* From registration until all references are gone. */
 	struct wg_lanes *lanes;
+	/* What is left to do about the object when the device is gone from all lists. */
+	struct wg_object *leaving;
+	struct work_struct release;
 };
 
 /* For ndo_init and the destructor. Process context. */

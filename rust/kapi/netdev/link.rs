@@ -29,7 +29,8 @@ use kernel::{
 
 /// The object behind each device of the kind.
 ///
-/// All calls but [`Driver::xmit`], [`Driver::receive`] and [`Driver::overflow`] come in process context with RTNL held, so one at a time.
+/// All calls but [`Driver::xmit`], [`Driver::receive`], [`Driver::overflow`] and
+/// [`Driver::release`] come in process context with RTNL held, so one at a time.
 pub trait Driver: Send + Sync + Sized + 'static {
     /// A device was registered; makes the object for it. It is not up yet.
     ///
@@ -49,9 +50,12 @@ pub trait Driver: Send + Sync + Sized + 'static {
     /// that began before may still run.
     fn stop(this: &Arc<Self>);
 
-    /// The device is going for good, and is down. None of the other functions is running or will be
-    /// called again. What holds references to the device must let go of them soon.
-    fn uninit(this: Arc<Self>);
+    /// The device is gone for good: down, and unregistered but for the references to it, which
+    /// whoever removes it waits for. None of the other functions is running or will be called
+    /// again. What holds references to the device must let go of them soon.
+    ///
+    /// Process context, a worker of its own for each device, without RTNL.
+    fn release(this: Arc<Self>);
 
     /// A packet to send. BH disabled, RCU read lock held, on any number of CPUs at once.
     ///
@@ -136,7 +140,7 @@ impl<T: Driver> Registration<T> {
         create: Some(create::<T>),
         open: Some(open::<T>),
         stop: Some(stop::<T>),
-        uninit: Some(uninit::<T>),
+        release: Some(release::<T>),
         xmit: Some(xmit::<T>),
         receive: Some(receive::<T>),
         overflow: Some(overflow::<T>),
@@ -286,9 +290,9 @@ unsafe extern "C" fn stop<T: Driver>(object: *mut bindings::wg_object) {
 /// # Safety
 ///
 /// As `open`, and the device gives its reference away.
-unsafe extern "C" fn uninit<T: Driver>(object: *mut bindings::wg_object) {
+unsafe extern "C" fn release<T: Driver>(object: *mut bindings::wg_object) {
     // SAFETY: By the contract.
-    T::uninit(unsafe { Arc::from_raw(object.cast::<T>()) });
+    T::release(unsafe { Arc::from_raw(object.cast::<T>()) });
 }
 
 /// # Safety

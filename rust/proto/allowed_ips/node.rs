@@ -13,7 +13,7 @@ pub struct AllocError;
 
 /// Where nodes live: something that makes shared pointers to values.
 ///
-/// In the kernel a counted box that is freed after an RCU grace period, on a host an `Arc`.
+/// In the kernel a counted box that a worker frees, on a host an `Arc`.
 pub trait Store: 'static {
     /// A shared pointer. Cloning it neither allocates nor fails.
     type Ptr<T: Send + Sync + 'static>: Deref<Target = T> + Clone + Send + Sync + 'static;

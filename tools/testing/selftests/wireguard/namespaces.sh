@@ -198,6 +198,39 @@ t_dst_release() {
 }
 test_case "R18 route caches let go of devices that are removed" t_dst_release
 
+# The deepest tables there can be, of many interfaces that go at once: whoever
+# configures anything else meanwhile waits for a moment at most.
+t_deep_end() {
+	local i ips
+	ns_add S
+	ips=$(for ((i = 0; i <= 128; i++)); do echo -n "::/$i,"; done)
+	ips+=$(for ((i = 0; i <= 32; i++)); do echo -n "0.0.0.0/$i,"; done)
+	for ((i = 0; i < 12; i++)); do
+		on S ip link add "wg$i" type wireguard
+		on S wg set "wg$i" peer "$(wg pubkey < "$(key_file "$(wg genkey)")")" \
+			allowed-ips "${ips%,}"
+	done
+	equal "$(on S wg show wg11 allowed-ips | wc -w)" 163 "words in the list"
+	ip netns del "$(ns S)"
+	python3 -u - <<- 'PY'
+		import fcntl, socket, struct, time
+
+		SIOCGIFTXQLEN, SIOCSIFTXQLEN = 0x8942, 0x8943
+		sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+		length = fcntl.ioctl(sock, SIOCGIFTXQLEN, struct.pack("=16si20x", b"lo", 0))
+		longest, turns, end = 0, 0, time.monotonic() + 6
+		while time.monotonic() < end:
+		    begin = time.monotonic()
+		    fcntl.ioctl(sock, SIOCSIFTXQLEN, length)
+		    longest = max(longest, time.monotonic() - begin)
+		    turns += 1
+		    time.sleep(0.001)
+		print(f"# {turns} turns, the longest took {longest * 1e3:.0f} ms")
+		assert turns > 20 and longest < 2
+	PY
+}
+test_case "R18 R19 the end of deep tables keeps nobody waiting" t_deep_end
+
 t_two_devices_port() {
 	ns_add S
 	on S ip link add wg0 type wireguard
