@@ -36,6 +36,7 @@ enum wg_drop_reason {
 	WG_DROP_INVALID_HEADER = SKB_DROP_REASON_IP_INHDR,
 	WG_DROP_TOO_LONG = SKB_DROP_REASON_PKT_TOO_BIG,
 	WG_DROP_TRUNCATED_HEADER = SKB_DROP_REASON_HDR_TRUNC,
+	WG_DROP_CHECKSUM = SKB_DROP_REASON_UDP_CSUM,
 	WG_DROP_UNHANDLED_PROTOCOL = SKB_DROP_REASON_UNHANDLED_PROTO,
 	WG_DROP_NO_TARGET = SKB_DROP_REASON_NO_TX_TARGET,
 	WG_DROP_NO_TUNNEL_INFO = SKB_DROP_REASON_TUNNEL_TXINFO,
@@ -103,15 +104,15 @@ struct wg_train {
 
 void wg_train_begin(const struct sk_buff *skb, struct wg_train *train);
 bool wg_train_read(const struct sk_buff *skb, struct wg_train *train, u32 offset, u8 *to, u32 len);
-struct sk_buff *wg_train_open(struct sk_buff *skb, struct wg_train *train, u32 offset, u32 len,
-			      u32 header_len, u64 nonce, const u8 *key);
+int wg_train_open(struct sk_buff *skb, struct wg_train *train, u32 offset, u32 len,
+		  u32 header_len, u64 nonce, const u8 *key, struct sk_buff **result);
 bool wg_train_flow(const struct sk_buff *skb, struct wg_train *train, u32 offset, u32 len,
 		   u64 nonce, const u8 *key, const struct net_device *dev, u32 *hash);
 
 bool wg_skb_udp_payload(struct sk_buff *skb, struct wg_endpoint *from, u8 *ds);
 bool wg_skb_pull_check(struct sk_buff *skb, u32 len);
 struct sk_buff *wg_skb_open(struct sk_buff *skb, u32 header_len, u64 nonce, const u8 *key,
-			    bool *opened);
+			    int *result);
 bool wg_skb_set_inner(struct sk_buff *skb, u8 version, u32 len, bool fresh);
 void wg_skb_ecn_decapsulate(struct sk_buff *skb, u8 outer_ds);
 

@@ -12,7 +12,10 @@ use core::{
     net::IpAddr, //
 };
 
-use kernel::sync::ArcBorrow;
+use kernel::{
+    prelude::*,
+    sync::ArcBorrow, //
+};
 use wg_kapi::{
     chain::SkbChain,
     endpoint::Endpoint,
@@ -175,12 +178,15 @@ impl<'g> Reception<'g> {
                     Err((stat, peer)) => return self.device.discard(skb, stat, peer),
                 };
                 let counter = header.counter().0;
-                if skb.open(DataHeader::LEN, counter, keypair.receiving_key()) {
-                    self.opened(skb, counter, USED);
-                    self.settle(outer);
-                } else {
-                    let peer = keypair.peer().number();
-                    self.device.discard(skb, Stat::RxDecrypt, peer);
+                match skb.open(DataHeader::LEN, counter, keypair.receiving_key()) {
+                    Ok(()) => {
+                        self.opened(skb, counter, USED);
+                        self.settle(outer);
+                    }
+                    Err(error) => {
+                        let peer = keypair.peer().number();
+                        self.device.discard(skb, unopened(error), peer);
+                    }
                 }
             }
             Some(Kind::Handshake) => self.handshake(skb, outer),
@@ -220,7 +226,7 @@ impl<'g> Reception<'g> {
                         counter,
                         keypair.receiving_key(),
                     )
-                    .ok_or((Stat::RxDecrypt, keypair.peer().number()))?;
+                    .map_err(|error| (unopened(error), keypair.peer().number()))?;
                 self.opened(skb, counter, FRESH);
             }
             Some(Kind::Handshake) => {
@@ -343,6 +349,15 @@ impl<'g> Reception<'g> {
             run.finish(self.device, self.guard);
         }
         (self.opened, self.handshakes)
+    }
+}
+
+/// What a message counts as that could not be opened.
+fn unopened(error: Error) -> Stat {
+    if error == ENOMEM {
+        Stat::NoMemory
+    } else {
+        Stat::RxDecrypt
     }
 }
 

@@ -230,6 +230,8 @@ pub enum DropReason {
     InvalidHeader = bindings::wg_drop_reason_WG_DROP_INVALID_HEADER,
     /// Headers that are not whole: `HDR_TRUNC`.
     TruncatedHeader = bindings::wg_drop_reason_WG_DROP_TRUNCATED_HEADER,
+    /// The UDP checksum is wrong: `UDP_CSUM`.
+    Checksum = bindings::wg_drop_reason_WG_DROP_CHECKSUM,
     /// Nothing that a tunnel handles: `UNHANDLED_PROTO`.
     UnhandledProtocol = bindings::wg_drop_reason_WG_DROP_UNHANDLED_PROTOCOL,
     /// Nobody takes packets for this destination: `NO_TX_TARGET`.

@@ -2,10 +2,11 @@
 
 //! The encryption of a batch of packets.
 
+use kernel::prelude::*;
 use wg_kapi::{
     chain::SkbChain,
     shared::SharedRef,
-    skb::{run_limit, SkBuff}, //
+    skb::{run_limit, Cb, SkBuff}, //
 };
 use wg_proto::wire::{padded_len, Counter, DataHeader};
 
@@ -106,16 +107,41 @@ impl Sealer<'_> {
             Ok(mut messages) => {
                 self.has_data = true;
                 self.messages.append(&mut messages);
+                self.used(count);
             }
-            Err(packet) => {
-                let device = self.device;
-                device.discard_all(packet.into(), Stat::TxSeal, count, self.peer);
-            }
+            Err((error, packet)) if error == ENOMEM => self.add_segments(packet, count),
+            Err((_, packet)) => self.lose(packet.into(), count),
         }
+    }
+
+    /// Encrypts the segments of a GSO packet each for itself, which takes no memory in large pieces.
+    #[cold]
+    fn add_segments(&mut self, packet: SkBuff, count: usize) {
+        let cb = Cb {
+            tag: 1,
+            ..packet.cb()
+        };
+        let segments = match packet.segment(&self.device.netdev) {
+            Ok(segments) if segments.len() == count => segments,
+            Ok(segments) => return self.lose(segments, count),
+            Err((_, packet)) => return self.lose(packet.into(), count),
+        };
+        self.device.count(Stat::TxGsoSegmented);
+        self.has_data = true;
+        for mut segment in segments {
+            segment.set_cb(cb);
+            self.add_single(segment);
+        }
+    }
+
+    /// Drops packets that so many counters were reserved for.
+    fn lose(&mut self, packets: SkbChain, count: usize) {
+        self.device
+            .discard_all(packets, Stat::TxSeal, count, self.peer);
         self.used(count);
     }
 
-    fn seal_gso(&self, mut packet: SkBuff, count: usize) -> Result<SkbChain, SkBuff> {
+    fn seal_gso(&self, mut packet: SkBuff, count: usize) -> Result<SkbChain, (Error, SkBuff)> {
         let cb = packet.cb();
         let mtu = usize::try_from(cb.mtu).unwrap_or(0);
         // Counters were reserved for as many as there were then.
@@ -123,18 +149,16 @@ impl Sealer<'_> {
             .gso(&self.device.netdev)
             .filter(|gso| usize::from(gso.segments) == count)
         else {
-            return Err(packet);
+            return Err((EINVAL, packet));
         };
-        let mut messages = packet
-            .seal_gso(
-                &self.device.netdev,
-                self.header().as_bytes(),
-                padded_len(gso.full, mtu),
-                padded_len(gso.last, mtu),
-                self.next,
-                self.keypair.sending_key(),
-            )
-            .map_err(|(_, packet)| packet)?;
+        let mut messages = packet.seal_gso(
+            &self.device.netdev,
+            self.header().as_bytes(),
+            padded_len(gso.full, mtu),
+            padded_len(gso.last, mtu),
+            self.next,
+            self.keypair.sending_key(),
+        )?;
         messages.for_each_mut(|message| message.set_cb(cb));
         Ok(messages)
     }

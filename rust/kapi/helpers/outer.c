@@ -31,7 +31,7 @@ struct sk_buff *wg_outer_new(u32 messages, u32 message_len)
 
 u8 *wg_outer_add(struct sk_buff *outer, u32 len)
 {
-	struct page *page = wg_page_get();
+	struct page *page = wg_page_get(WG_BLOCK_AHEAD + len + WG_AEAD_BEHIND);
 
 	if (unlikely(!page))
 		return NULL;
@@ -62,6 +62,18 @@ void wg_outer_like(struct sk_buff *outer, const struct sk_buff *from)
 		skb_set_delivery_time(outer, from->tstamp, from->tstamp_type);
 }
 
+/* Bytes of all of its pages. */
+static u32 wg_outer_pages_size(const struct sk_buff *outer)
+{
+	const struct skb_shared_info *info = skb_shinfo(outer);
+	u32 size = 0;
+	int i;
+
+	for (i = 0; i < info->nr_frags; i++)
+		size += page_size(skb_frag_page(&info->frags[i]));
+	return size;
+}
+
 /*
  * A socket pays for the bytes: TCP and its like take what they have paid for as a
  * measure of what is on its way, and pure acknowledgements are not to count there
@@ -81,8 +93,7 @@ void wg_outer_own(struct sk_buff *list, struct sk_buff *from)
 	for (outer = list; outer; outer = outer->next) {
 		last = outer;
 		if (!pays) {
-			outer->truesize += skb_shinfo(outer)->nr_frags * WG_PAGE_BYTES -
-					   outer->data_len;
+			outer->truesize += wg_outer_pages_size(outer) - outer->data_len;
 			continue;
 		}
 		outer->sk = sk;

@@ -20,16 +20,32 @@
 #define WG_PAGES_OUT 32
 /* 64 of 32 KiB. */
 #define WG_PAGES_IN (SZ_2M / WG_PAGE_BYTES)
+#define WG_PAGES_MOST 64
+static_assert(WG_PAGES_OUT <= WG_PAGES_MOST && WG_PAGES_IN <= WG_PAGES_MOST);
+/* Where memory is short, so many others are looked at. */
+#define WG_PAGES_TRIES 8
+/* Parts up to this size are of small pages, four of them or more. */
+#define WG_PART_SMALL 1024
 
+struct wg_ring {
+	struct page *slot[WG_PAGES_MOST];
+	/* The one in use. */
+	unsigned int at;
+	/* What is left of it, counted from its start. */
+	unsigned int left;
+};
+
+/*
+ * What little there is to keep goes to pages of their own: who keeps one small
+ * packet, and has paid for that alone, keeps a small page from being used again.
+ */
 struct wg_pages {
 	/* Where softirqs can be preempted by others (PREEMPT_RT); nothing elsewhere. */
 	local_lock_t lock;
-	struct page *out[WG_PAGES_OUT];
-	struct page *in[WG_PAGES_IN];
-	unsigned int next_out;
-	unsigned int next_in;
-	/* What is left of the page before next_in, counted from its start. */
-	unsigned int left;
+	struct wg_ring out;
+	struct wg_ring out_small;
+	struct wg_ring in;
+	struct wg_ring in_small;
 };
 
 static DEFINE_PER_CPU(struct wg_pages, wg_pages) = {
@@ -62,18 +78,25 @@ bool wg_page_is_sole(struct page *page)
 	return refs == 1 + (READ_ONCE(head->private) == (unsigned long)&wg_page_slot);
 }
 
-/* The page of a slot, not in use by anybody else; the slot keeps its reference. */
-static struct page *wg_page_of(struct page **slot)
+/* Whether nobody but its slot has a reference to the page any more. */
+static bool wg_page_is_back(struct page *page)
 {
-	struct page *page = *slot;
+	if (!page || page_ref_count(page) != 1)
+		return false;
+	/* Its last user is through with it. */
+	smp_acquire__after_ctrl_dep();
+	return true;
+}
 
-	if (likely(page && page_ref_count(page) == 1)) {
-		/* Its last user is through with it. */
-		smp_acquire__after_ctrl_dep();
-		return page;
-	}
+/* The page of a slot, not in use by anybody else; the slot keeps its reference. */
+static struct page *wg_page_of(struct page **slot, unsigned int order)
+{
+	struct page *page;
+
+	if (likely(wg_page_is_back(*slot)))
+		return *slot;
 	page = alloc_pages(GFP_ATOMIC | __GFP_COMP | __GFP_NOWARN | __GFP_NORETRY |
-			   __GFP_NOMEMALLOC, WG_PAGE_ORDER);
+			   __GFP_NOMEMALLOC, order);
 	if (unlikely(!page))
 		return NULL;
 	if (*slot)
@@ -83,55 +106,82 @@ static struct page *wg_page_of(struct page **slot)
 	return page;
 }
 
-struct page *wg_page_get(void)
+/* Turns to the next page of the ring. */
+static struct page *wg_ring_turn(struct wg_ring *ring, unsigned int count, unsigned int order)
+{
+	unsigned int tries;
+	struct page *page;
+
+	ring->left = 0;
+	ring->at = (ring->at + 1) % count;
+	page = wg_page_of(&ring->slot[ring->at], order);
+	for (tries = WG_PAGES_TRIES; unlikely(!page) && tries; tries--) {
+		ring->at = (ring->at + 1) % count;
+		if (wg_page_is_back(ring->slot[ring->at]))
+			page = ring->slot[ring->at];
+	}
+	return page;
+}
+
+struct page *wg_page_get(unsigned int size)
 {
 	struct wg_pages *pages;
 	struct page *page;
 
 	local_lock_nested_bh(&wg_pages.lock);
 	pages = this_cpu_ptr(&wg_pages);
-	page = wg_page_of(&pages->out[pages->next_out]);
-	pages->next_out = (pages->next_out + 1) % WG_PAGES_OUT;
+	if (WG_PAGE_ORDER && size <= PAGE_SIZE)
+		page = wg_ring_turn(&pages->out_small, WG_PAGES_OUT, 0);
+	else
+		page = wg_ring_turn(&pages->out, WG_PAGES_OUT, WG_PAGE_ORDER);
 	if (likely(page))
 		get_page(page);
 	local_unlock_nested_bh(&wg_pages.lock);
 	return page;
 }
 
+/* The next part of the page that the ring is at, or of another one. */
+static void *wg_ring_part(struct wg_ring *ring, unsigned int count, unsigned int order,
+			  unsigned int size)
+{
+	struct page *page = ring->slot[ring->at];
+
+	if (ring->left < size) {
+		page = wg_ring_turn(ring, count, order);
+		if (unlikely(!page))
+			return NULL;
+		ring->left = PAGE_SIZE << order;
+	}
+	ring->left -= size;
+	get_page(page);
+	return (u8 *)page_address(page) + ring->left;
+}
+
 void *wg_page_part(unsigned int size)
 {
 	struct wg_pages *pages;
-	struct page *page;
-	void *part = NULL;
+	void *part;
 
 	if (unlikely(size > WG_PAGE_BYTES))
 		return NULL;
 	local_lock_nested_bh(&wg_pages.lock);
 	pages = this_cpu_ptr(&wg_pages);
-	if (pages->left < size) {
-		const unsigned int next = (pages->next_in + 1) % WG_PAGES_IN;
-
-		if (unlikely(!wg_page_of(&pages->in[next])))
-			goto out;
-		pages->next_in = next;
-		pages->left = WG_PAGE_BYTES;
-	}
-	page = pages->in[pages->next_in];
-	pages->left -= size;
-	get_page(page);
-	part = (u8 *)page_address(page) + pages->left;
-out:
+	if (WG_PAGE_ORDER && size <= WG_PART_SMALL)
+		part = wg_ring_part(&pages->in_small, WG_PAGES_MOST, 0, size);
+	else
+		part = wg_ring_part(&pages->in, WG_PAGES_IN, WG_PAGE_ORDER, size);
 	local_unlock_nested_bh(&wg_pages.lock);
 	return part;
 }
 
-static void wg_pages_put(struct page **slots, unsigned int count)
+static void wg_ring_free(struct wg_ring *ring)
 {
-	while (count--) {
-		if (slots[count])
-			wg_page_drop(slots[count]);
-		slots[count] = NULL;
-	}
+	unsigned int i;
+
+	for (i = 0; i < WG_PAGES_MOST; i++)
+		if (ring->slot[i])
+			wg_page_drop(ring->slot[i]);
+	*ring = (struct wg_ring){};
 }
 
 void wg_pages_free(void)
@@ -141,8 +191,9 @@ void wg_pages_free(void)
 	for_each_possible_cpu(cpu) {
 		struct wg_pages *pages = per_cpu_ptr(&wg_pages, cpu);
 
-		wg_pages_put(pages->out, WG_PAGES_OUT);
-		wg_pages_put(pages->in, WG_PAGES_IN);
-		pages->left = 0;
+		wg_ring_free(&pages->out);
+		wg_ring_free(&pages->out_small);
+		wg_ring_free(&pages->in);
+		wg_ring_free(&pages->in_small);
 	}
 }

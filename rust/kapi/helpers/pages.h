@@ -13,8 +13,8 @@
 #define WG_PAGE_ORDER (PAGE_SHIFT < 15 ? 15 - PAGE_SHIFT : 0)
 #define WG_PAGE_BYTES (PAGE_SIZE << WG_PAGE_ORDER)
 
-/* A page of WG_PAGE_BYTES, all of it the caller's, with a reference; BH disabled. */
-struct page *wg_page_get(void);
+/* A page of at least that size, all of it the caller's, with a reference; BH disabled. */
+struct page *wg_page_get(unsigned int size);
 /*
  * Whether the packet that holds a reference to the page is the only one, and but
  * for us nobody has another. Any context.

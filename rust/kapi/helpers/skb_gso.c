@@ -145,9 +145,11 @@ static __wsum wg_gso_payload(const struct sk_buff *skb, struct tso_t *tso, u8 *t
 	while (done < size) {
 		const u32 here = min_t(u32, tso->size, size - done);
 
-		/* The lengths of a packet agree with each other; do not loop if not. */
-		if (WARN_ON_ONCE(!here))
+		/* A fragment may be empty. The lengths of a packet agree; do not loop if not. */
+		if (WARN_ON_ONCE(!here && tso->next_frag_idx >= skb_shinfo(skb)->nr_frags)) {
+			memset(to + done, 0, size - done);
 			break;
+		}
 		sum = csum_block_add(sum, csum_partial_copy_nocheck(tso->data, to + done, here), done);
 		done += here;
 		tso_build_data(skb, tso, here);

@@ -63,14 +63,17 @@ bool wg_skb_pull_check(struct sk_buff *skb, u32 len)
 	return pskb_may_pull(skb, len);
 }
 
-/* Gives back the packet, or the one that takes its place. */
+/*
+ * Gives back the packet, or the one that takes its place. The result is 0, -EBADMSG
+ * if the message is not authentic, or -ENOMEM.
+ */
 struct sk_buff *wg_skb_open(struct sk_buff *skb, u32 header_len, u64 nonce, const u8 *key,
-			    bool *opened)
+			    int *result)
 {
 	struct sk_buff *copy;
 	u32 len;
 
-	*opened = false;
+	*result = -EBADMSG;
 	if (unlikely(skb->len < WG_AEAD_TAG || header_len > skb->len - WG_AEAD_TAG))
 		return skb;
 	len = skb->len - header_len - WG_AEAD_TAG;
@@ -81,14 +84,16 @@ struct sk_buff *wg_skb_open(struct sk_buff *skb, u32 header_len, u64 nonce, cons
 			return skb;
 		__skb_pull(skb, header_len);
 		skb_trim(skb, len);
-		*opened = true;
+		*result = 0;
 		return skb;
 	}
 
 	/* Others may look at these pages, or they are a file's: write elsewhere. */
 	copy = alloc_skb(NET_SKB_PAD + len + WG_AEAD_TAG, GFP_ATOMIC | __GFP_NOWARN);
-	if (unlikely(!copy))
+	if (unlikely(!copy)) {
+		*result = -ENOMEM;
 		return skb;
+	}
 	skb_reserve(copy, NET_SKB_PAD);
 	if (unlikely(skb_copy_bits(skb, header_len, skb_put(copy, len + WG_AEAD_TAG),
 				   len + WG_AEAD_TAG) ||
@@ -100,7 +105,7 @@ struct sk_buff *wg_skb_open(struct sk_buff *skb, u32 header_len, u64 nonce, cons
 	skb_trim(copy, len);
 	memcpy(copy->cb, skb->cb, sizeof(copy->cb));
 	consume_skb(skb);
-	*opened = true;
+	*result = 0;
 	return copy;
 }
 

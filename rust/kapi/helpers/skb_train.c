@@ -41,18 +41,17 @@ static struct sk_buff *wg_skb_fresh(u32 len)
 {
 	const u32 size = SKB_DATA_ALIGN(WG_AEAD_BLOCK + len) +
 			 SKB_DATA_ALIGN(sizeof(struct skb_shared_info));
-	struct sk_buff *skb = NULL;
-	void *part;
+	struct sk_buff *skb;
+	void *part = NULL;
 
 	BUILD_BUG_ON(NET_SKB_PAD < WG_AEAD_BLOCK);
-	if (size > WG_PAGE_BYTES / 4)
+	if (size <= WG_PAGE_BYTES / 4)
+		part = wg_page_part(ALIGN(size, WG_AEAD_BLOCK));
+	if (unlikely(!part))
 		return __netdev_alloc_skb(NULL, len, GFP_ATOMIC | __GFP_NOWARN);
-	part = wg_page_part(ALIGN(size, WG_AEAD_BLOCK));
-	if (likely(part))
-		skb = napi_build_skb(part, ALIGN(size, WG_AEAD_BLOCK));
+	skb = napi_build_skb(part, ALIGN(size, WG_AEAD_BLOCK));
 	if (unlikely(!skb)) {
-		if (part)
-			put_page(virt_to_head_page(part));
+		put_page(virt_to_head_page(part));
 		return NULL;
 	}
 	skb_reserve(skb, WG_AEAD_BLOCK);
@@ -137,12 +136,12 @@ bool wg_train_read(const struct sk_buff *skb, struct wg_train *train, u32 offset
 
 /*
  * Opens the message at this part of the data into a packet of its own, which is
- * the only copy that is made. NULL if it is not authentic or memory is short.
+ * the only copy that is made. -EBADMSG if it is not authentic, -ENOMEM.
  * All of the message and what was before it may be lost, if nobody else sees it.
  * BH disabled.
  */
-struct sk_buff *wg_train_open(struct sk_buff *skb, struct wg_train *train, u32 offset, u32 len,
-			      u32 header_len, u64 nonce, const u8 *key)
+int wg_train_open(struct sk_buff *skb, struct wg_train *train, u32 offset, u32 len,
+		  u32 header_len, u64 nonce, const u8 *key, struct sk_buff **result)
 {
 	struct sk_buff *opened;
 	bool authentic;
@@ -151,13 +150,13 @@ struct sk_buff *wg_train_open(struct sk_buff *skb, struct wg_train *train, u32 o
 
 	if (len > skb->len || offset > skb->len - len || len < WG_AEAD_TAG ||
 	    header_len > len - WG_AEAD_TAG)
-		return NULL;
+		return -EBADMSG;
 	text_len = len - header_len - WG_AEAD_TAG;
 	offset += header_len;
 
 	opened = wg_skb_fresh(text_len + WG_AEAD_TAG);
 	if (unlikely(!opened))
-		return NULL;
+		return -ENOMEM;
 	__skb_put(opened, text_len + WG_AEAD_TAG);
 	text = wg_train_at(skb, train, offset, text_len + WG_AEAD_TAG);
 	if (unlikely(!text)) {
@@ -174,8 +173,9 @@ struct sk_buff *wg_train_open(struct sk_buff *skb, struct wg_train *train, u32 o
 	if (unlikely(!authentic))
 		goto err;
 	skb_trim(opened, text_len);
-	return opened;
+	*result = opened;
+	return 0;
 err:
 	consume_skb(opened);
-	return NULL;
+	return -EBADMSG;
 }

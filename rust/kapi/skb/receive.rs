@@ -7,10 +7,14 @@ use super::{
 };
 use crate::{
     bindings,
-    endpoint::Endpoint, //
+    endpoint::Endpoint,
+    errno, //
 };
 use core::ptr::NonNull;
-use kernel::prelude::*;
+use kernel::{
+    error::to_result,
+    prelude::*, //
+};
 
 /// What the outer headers of a received packet said.
 #[derive(Clone, Copy)]
@@ -98,25 +102,26 @@ impl SkBuff {
     /// Opens a message: authenticates and decrypts what follows the first `header_len` bytes
     /// (ChaCha20-Poly1305, no additional data), then strips header and tag.
     ///
-    /// `true`: the data is now the plaintext, linear. `false`: not authentic, too short or out of
-    /// memory; drop the packet. Memory that others may see (clones, fragments) is never written:
-    /// then the plaintext lands in a buffer of its own. [`SkBuff::cb`] is kept. Any context but
-    /// hard interrupts.
-    pub fn open(&mut self, header_len: usize, nonce: u64, key: &[u8; 32]) -> bool {
-        let Ok(header_len) = u32::try_from(header_len) else {
-            return false;
-        };
-        let mut opened = false;
+    /// The data is now the plaintext, linear. Memory that others may see (clones, fragments) is
+    /// never written: then the plaintext lands in a buffer of its own. [`SkBuff::cb`] is kept. Any
+    /// context but hard interrupts.
+    ///
+    /// # Errors
+    ///
+    /// `EBADMSG` if the message is not authentic or too short, `ENOMEM`: drop the packet.
+    pub fn open(&mut self, header_len: usize, nonce: u64, key: &[u8; 32]) -> Result {
+        let header_len = u32::try_from(header_len).map_err(|_| errno::EBADMSG())?;
+        let mut result = 0;
         // SAFETY: The packet is valid and ours, `key` has the length that the helper reads. The
         // helper takes our reference and returns one, of the same packet or of its replacement.
         let ptr = unsafe {
-            bindings::wg_skb_open(self.as_ptr(), header_len, nonce, key.as_ptr(), &mut opened)
+            bindings::wg_skb_open(self.as_ptr(), header_len, nonce, key.as_ptr(), &mut result)
         };
         if let Some(ptr) = NonNull::new(ptr) {
             // SAFETY: As above; the returned packet is on no list.
             unsafe { self.replace_raw(ptr) };
         }
-        opened
+        to_result(result)
     }
 
     /// The first bytes of the plaintext: at most 40, enough for an IPv6 header.

@@ -4,9 +4,17 @@
 use super::SkBuff;
 use crate::{
     bindings,
+    errno,
     netdev::NetDevice, //
 };
-use core::{num::NonZeroUsize, ptr::NonNull};
+use core::{
+    num::NonZeroUsize,
+    ptr::{self, NonNull}, //
+};
+use kernel::{
+    error::to_result,
+    prelude::*, //
+};
 
 impl SkBuff {
     /// The size of every datagram of a train but the last, which may be shorter; `None` for a
@@ -102,11 +110,15 @@ impl Train<'_> {
     }
 
     /// As [`SkBuff::open`], for the message in `len` bytes of data from `offset` on: the plaintext
-    /// comes as a packet of its own. `None` if it is not authentic, too short, or memory is short.
+    /// comes as a packet of its own.
     ///
     /// The message and what is before it are arbitrary afterwards: open the messages of a train in
     /// order. Memory that others may see (clones, fragments of files) is never written. BH
     /// disabled.
+    ///
+    /// # Errors
+    ///
+    /// `EBADMSG` if the message is not authentic or too short, `ENOMEM`.
     pub fn open_at(
         &mut self,
         offset: usize,
@@ -114,12 +126,19 @@ impl Train<'_> {
         header_len: usize,
         nonce: u64,
         key: &[u8; 32],
-    ) -> Option<SkBuff> {
-        let (offset, len) = (u32::try_from(offset).ok()?, u32::try_from(len).ok()?);
-        let header_len = u32::try_from(header_len).ok()?;
+    ) -> Result<SkBuff> {
+        let lengths = (
+            u32::try_from(offset),
+            u32::try_from(len),
+            u32::try_from(header_len),
+        );
+        let (Ok(offset), Ok(len), Ok(header_len)) = lengths else {
+            return Err(errno::EBADMSG());
+        };
+        let mut opened = ptr::null_mut();
         // SAFETY: Packet and place are valid and belong together, and the key has the length that
         // the helper reads; the helper checks the rest.
-        let opened = unsafe {
+        to_result(unsafe {
             bindings::wg_train_open(
                 self.skb.as_ptr(),
                 &mut self.at,
@@ -128,9 +147,11 @@ impl Train<'_> {
                 header_len,
                 nonce,
                 key.as_ptr(),
+                &mut opened,
             )
-        };
+        })?;
+        let opened = NonNull::new(opened).ok_or(ENOMEM)?;
         // SAFETY: A fresh packet on no list, which is ours.
-        Some(unsafe { SkBuff::from_raw(NonNull::new(opened)?) })
+        Ok(unsafe { SkBuff::from_raw(opened) })
     }
 }

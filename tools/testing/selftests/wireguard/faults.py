@@ -101,6 +101,18 @@ def percent(probability):
 
 
 @contextlib.contextmanager
+def no_large_pages():
+    """While the body runs, there is no memory in pieces of more than one page."""
+    try:
+        _write("fail_page_alloc", "min-order", 1)
+        _write("fail_page_alloc", "probability", 100)
+        yield
+    finally:
+        off()
+        _write("fail_page_alloc", "min-order", 0)
+
+
+@contextlib.contextmanager
 def moving():
     """While the body runs, each packet moves in memory wherever the network stack says that it may."""
     try:
