@@ -26,6 +26,8 @@ struct wg_link_ops {
 	void (*receive)(struct wg_object *object, struct wg_lane *lane, struct sk_buff *head);
 	/* One for which there is no room in its lane. */
 	void (*overflow)(struct wg_object *object, struct sk_buff *skb);
+	/* One with a wrong checksum. */
+	void (*damaged)(struct wg_object *object, struct sk_buff *skb);
 	void (*creating_net_exit)(struct wg_object *object);
 	void (*suspend)(struct wg_object *object);
 	void (*vm_forked)(struct wg_object *object);

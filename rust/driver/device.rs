@@ -321,6 +321,10 @@ impl netdev::Driver for Device {
         this.discard_all(skb.into(), Stat::RxQueue, messages, NO_PEER);
     }
 
+    fn damaged(this: &Self, skb: SkBuff) {
+        this.discard(skb, Stat::RxChecksum, NO_PEER);
+    }
+
     fn creating_net_exit(this: &Arc<Self>) {
         log::creating_net_exiting(&this.netdev);
         this.netdev.carrier_off();

@@ -76,6 +76,8 @@ stats! {
     TxTooLong = c"tx_drop_too_long" => TooLong,
     /// Datagrams whose outer headers make no sense.
     RxOuterHeader = c"rx_drop_outer_header" => TruncatedHeader,
+    /// Datagrams with a wrong UDP checksum.
+    RxChecksum = c"rx_drop_checksum" => Checksum,
     /// Not a WireGuard message: size or type.
     RxMalformed = c"rx_drop_malformed" => UnhandledProtocol,
     /// Handshake messages before the random number generator was ready.

@@ -12,6 +12,7 @@
 #include <linux/jhash.h>
 #include <linux/log2.h>
 #include <linux/netdevice.h>
+#include <linux/random.h>
 #include <linux/slab.h>
 #include <linux/udp.h>
 #include <net/gro.h>
@@ -46,6 +47,8 @@ struct wg_lanes {
 	struct rcu_head rcu;
 	const struct wg_link_ops *ops;
 	u32 mask;
+	/* Which lane is whose is nobody's business. */
+	u32 seed;
 	struct wg_lane lane[];
 };
 
@@ -57,8 +60,8 @@ static struct wg_lane *wg_lane_of(struct wg_lanes *lanes, const struct sk_buff *
 	if (skb->protocol == htons(ETH_P_IP))
 		address = (__force u32)ip_hdr(skb)->saddr;
 	else
-		address = ipv6_addr_hash(&ipv6_hdr(skb)->saddr);
-	return &lanes->lane[jhash_2words(address, port, 0) & lanes->mask];
+		address = __ipv6_addr_jhash(&ipv6_hdr(skb)->saddr, lanes->seed);
+	return &lanes->lane[jhash_2words(address, port, lanes->seed) & lanes->mask];
 }
 
 /* What a CPU takes out of the socket was put there by itself, mostly. */
@@ -129,8 +132,30 @@ static struct sk_buff *wg_lane_take(struct wg_lane *lane, int *messages)
 	return head;
 }
 
-/* Drops those that were damaged; puts the UDP header in front of the others again. */
-static struct sk_buff *wg_lane_check(struct sk_buff *head)
+/* Counts as UDP does, and drops. RCU read lock. */
+static void wg_lane_damaged(const struct wg_priv *priv, struct sk_buff *skb)
+{
+	struct wg_object *object = rcu_dereference(priv->object);
+	struct net *net = rcu_dereference(priv->creating_net);
+
+	if (net && skb->protocol == htons(ETH_P_IP)) {
+		__UDP_INC_STATS(net, UDP_MIB_CSUMERRORS);
+		__UDP_INC_STATS(net, UDP_MIB_INERRORS);
+	} else if (net && IS_ENABLED(CONFIG_IPV6)) {
+		__UDP6_INC_STATS(net, UDP_MIB_CSUMERRORS);
+		__UDP6_INC_STATS(net, UDP_MIB_INERRORS);
+	}
+	if (object)
+		priv->lanes->ops->damaged(object, skb);
+	else
+		kfree_skb_reason(skb, SKB_DROP_REASON_UDP_CSUM);
+}
+
+/*
+ * Drops those that were damaged; puts the UDP header in front of the others again.
+ * BH disabled, RCU read lock.
+ */
+static struct sk_buff *wg_lane_check(const struct wg_priv *priv, struct sk_buff *head)
 {
 	struct sk_buff **place = &head, *skb;
 
@@ -138,7 +163,7 @@ static struct sk_buff *wg_lane_check(struct sk_buff *head)
 		if (unlikely(udp_lib_checksum_complete(skb))) {
 			*place = skb->next;
 			skb_mark_not_on_list(skb);
-			kfree_skb_reason(skb, SKB_DROP_REASON_UDP_CSUM);
+			wg_lane_damaged(priv, skb);
 			continue;
 		}
 		__skb_push(skb, sizeof(struct udphdr));
@@ -212,7 +237,7 @@ static int wg_lane_poll(struct napi_struct *napi, int budget)
 		work += more;
 		if (unlikely(!object))
 			kfree_skb_list_reason(head, SKB_DROP_REASON_DEV_READY);
-		else if ((head = wg_lane_check(head)))
+		else if ((head = wg_lane_check(priv, head)))
 			priv->lanes->ops->receive(object, lane, head);
 	}
 	rcu_read_unlock();
@@ -237,6 +262,7 @@ struct wg_lanes *wg_lanes_create(struct net_device *dev, const struct wg_link_op
 		return NULL;
 	lanes->ops = ops;
 	lanes->mask = count - 1;
+	lanes->seed = get_random_u32();
 	for (i = 0; i < count; i++) {
 		struct wg_lane *lane = &lanes->lane[i];
 
@@ -281,9 +307,9 @@ struct sk_buff *wg_netdev_purge_received(struct net_device *dev)
 		struct wg_lane *lane = &priv->lanes->lane[i];
 		int all = INT_MAX;
 
-		local_bh_disable();
-		*place = wg_lane_check(wg_lane_take(lane, &all));
-		local_bh_enable();
+		rcu_read_lock_bh();
+		*place = wg_lane_check(priv, wg_lane_take(lane, &all));
+		rcu_read_unlock_bh();
 		while (*place)
 			place = &(*place)->next;
 		napi_synchronize(&lane->napi);

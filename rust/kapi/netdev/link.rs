@@ -29,8 +29,8 @@ use kernel::{
 
 /// The object behind each device of the kind.
 ///
-/// All calls but [`Driver::xmit`], [`Driver::receive`], [`Driver::overflow`] and
-/// [`Driver::release`] come in process context with RTNL held, so one at a time.
+/// All calls but [`Driver::xmit`], [`Driver::receive`], [`Driver::overflow`], [`Driver::damaged`]
+/// and [`Driver::release`] come in process context with RTNL held, so one at a time.
 pub trait Driver: Send + Sync + Sized + 'static {
     /// A device was registered; makes the object for it. It is not up yet.
     ///
@@ -74,6 +74,10 @@ pub trait Driver: Send + Sync + Sized + 'static {
 
     /// A datagram came for which there is no room. Same context.
     fn overflow(this: &Self, skb: SkBuff);
+
+    /// A datagram came whose UDP checksum is wrong, which UDP has counted. Softirq or BH disabled,
+    /// RCU read lock held; the interface may be going down.
+    fn damaged(this: &Self, skb: SkBuff);
 
     /// The namespace that the device was created from goes away, the device lives on elsewhere. The
     /// carrier is off, [`NetDevice::creating_net`] is already `None`. Sockets and cached routes
@@ -144,6 +148,7 @@ impl<T: Driver> Registration<T> {
         xmit: Some(xmit::<T>),
         receive: Some(receive::<T>),
         overflow: Some(overflow::<T>),
+        damaged: Some(damaged::<T>),
         creating_net_exit: Some(creating_net_exit::<T>),
         suspend: Some(suspend::<T>),
         vm_forked: Some(vm_forked::<T>),
@@ -348,6 +353,23 @@ unsafe extern "C" fn overflow<T: Driver>(
     // SAFETY: By the contract.
     let skb = unsafe { SkBuff::from_raw(skb) };
     T::overflow(&this, skb);
+}
+
+/// # Safety
+///
+/// See `xmit`.
+unsafe extern "C" fn damaged<T: Driver>(
+    object: *mut bindings::wg_object,
+    skb: *mut bindings::sk_buff,
+) {
+    let Some(skb) = NonNull::new(skb) else {
+        return;
+    };
+    // SAFETY: By the contract.
+    let this = unsafe { ArcBorrow::from_raw(object.cast::<T>()) };
+    // SAFETY: By the contract.
+    let skb = unsafe { SkBuff::from_raw(skb) };
+    T::damaged(&this, skb);
 }
 
 /// # Safety

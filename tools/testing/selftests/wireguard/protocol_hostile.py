@@ -9,7 +9,7 @@ import time
 import ktap
 import wgpeer
 from affinity import one_cpu
-from ktap import case, equal, true
+from ktap import case, equal, true, wait_until
 from protocol_world import PORT
 from wgcrypto import mac
 from wgpeer import COOKIE, DATA, INITIATION, RESPONSE
@@ -283,6 +283,30 @@ def _udp(w):
             raw_udp(end, message, **how)
             got = end.receive(DATA, 2.0 if good else 0.15)
             equal(got is not None, good, f"{what} ({source})")
+        end.alive()
+
+
+def udp_damaged():
+    """What UDP has counted of damaged datagrams, IPv4 and IPv6."""
+    with open("/proc/net/snmp", encoding="ascii") as table:
+        names, values = (line.split() for line in table if line.startswith("Udp:"))
+    with open("/proc/net/snmp6", encoding="ascii") as table:
+        six = dict(line.split() for line in table)
+    return int(values[names.index("InCsumErrors")]), int(six["Udp6InCsumErrors"])
+
+
+@case("S7 damaged datagrams are counted, by UDP and by the driver")
+def _damaged(w):
+    for source, number, rise in (("127.0.0.1", 2, (1, 0)), ("::1", 3, (0, 1))):
+        end = w.end(number, source=source)
+        end.handshake()
+        end.alive()
+        before, counted = udp_damaged(), w.counters()
+        raw_udp(end, end.session.seal(wgpeer.echo(end.inside, "10.77.0.1", 1)), check=b"\xab\xcd")
+        wait_until(5, lambda: udp_damaged() != before, "UDP's count")
+        equal(tuple(now - then for now, then in zip(udp_damaged(), before)), rise, f"UDP's count ({source})")
+        if ktap.ours():
+            equal(w.counters()["rx_drop_checksum"] - counted["rx_drop_checksum"], 1, "the driver's count")
         end.alive()
 
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """Each cause of a drop: its counter goes up, and counter, reason and event agree."""
 
+import contextlib
 import os
 import re
 import socket
@@ -40,8 +41,14 @@ class Watch:
         # Other traffic of the machine may be dropped as well, but never without a reason.
         freed = self.tracer.freed()
         true("NOT_SPECIFIED" not in freed, f"{what}: dropped without a reason: {self.tracer.lines('NOT_SPECIFIED')}")
-        told = sum(int(event["count"]) for event in self.tracer.events_of("wg_drop") if event["cause"] == cause)
-        equal(told, counters()[cause] - before[cause], f"events of {what} and its counter")
+
+        def told():
+            return sum(int(event["count"]) for event in self.tracer.events_of("wg_drop") if event["cause"] == cause)
+
+        # One is read after the other, and what `act` brought about may go on for a moment.
+        with contextlib.suppress(AssertionError):
+            wait_until(5, lambda: told() == counters()[cause] - before[cause], "both")
+        equal(told(), counters()[cause] - before[cause], f"events of {what} and its counter")
 
 
 def udp_to(address, size=10, port=9):
