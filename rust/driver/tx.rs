@@ -66,9 +66,10 @@ const TURN: usize = 4;
 /// Nanoseconds for which it counts that encryption for a peer took much time.
 const BUSY_FOR: i64 = 20_000_000;
 
-/// Levels of devices and tunnels on one stack beyond which a worker goes on: the kernel drops what
-/// comes to an IP tunnel beyond level 5, and each of ours is two.
-const MAX_LEVEL: u32 = 4;
+/// Levels of devices and tunnels on one stack beyond which a worker goes on: more than this device
+/// is there. The kernel drops what comes to an IP tunnel beyond level 5, each tunnel is two, and
+/// nobody knows how many are below.
+const MAX_LEVEL: u32 = 1;
 
 /// `ndo_start_xmit`. Softirqs are off and RCU is held.
 ///

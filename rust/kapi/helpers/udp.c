@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* The UDP sockets of a tunnel. */
+#include <linux/cgroup.h>
 #include <linux/netdevice.h>
 #include <linux/slab.h>
 #include <net/inet_sock.h>
@@ -80,8 +81,31 @@ static void wg_udp_bypass(struct sock *sk)
 	spin_unlock_bh(&sk->sk_receive_queue.lock);
 }
 
+/*
+ * Whoever makes the sockets is asked for with the limits of its cgroup, when they
+ * are bound. What comes in later is not for it: a unit that brings the tunnel up
+ * and may not receive anything itself (IPAddressDeny=) must not cut it off. BPF
+ * programs of a cgroup see no datagram of an encapsulation socket, either.
+ */
+static void wg_udp_leave_cgroup(struct sock *sk)
+{
+#ifdef CONFIG_SOCK_CGROUP_DATA
+	struct cgroup *old = sock_cgroup_ptr(&sk->sk_cgrp_data), *root = &cgrp_dfl_root.cgrp;
+
+	if (old == root)
+		return;
+	cgroup_get(root);
+	cgroup_bpf_get(root);
+	WRITE_ONCE(sk->sk_cgrp_data.cgroup, root);
+	/* Who looks at the old one does so under RCU, which it is freed by. */
+	cgroup_bpf_put(old);
+	cgroup_put(old);
+#endif
+}
+
 static void wg_udp_attach(struct sock *sk, struct wg_udp_port *port)
 {
+	wg_udp_leave_cgroup(sk);
 	sk->sk_allocation = GFP_ATOMIC;
 	sk->sk_sndbuf = INT_MAX;
 	/* Nothing stays in the queue, so there is nothing to limit. */

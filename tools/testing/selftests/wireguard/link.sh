@@ -147,6 +147,25 @@ t_open_busy() {
 }
 test_case "R13 open fails with EADDRINUSE and can be tried again" t_open_busy
 
+# in_cgroup KIND COMMAND...: runs it where that is denied, see probe.py.
+in_cgroup() {
+	local rc=0
+	python3 "$TEST_DIR/probe.py" denied "$@" || rc=$?
+	((rc != 4)) || skip "no BPF programs for cgroups"
+	return "$rc"
+}
+t_cgroup() {
+	tunnel
+	on A ip link set wg0 down
+	refute in_cgroup bind ip -n "$(ns A)" link set wg0 up 2> "$WORK/said"
+	grep -q "Operation not permitted" "$WORK/said"
+	refute is_up A wg0
+	in_cgroup receive ip -n "$(ns A)" link set wg0 up
+	pings A 10.77.0.2
+	pings B 10.77.0.1
+}
+test_case "R13 the cgroup of whoever brings the link up: asked for the port, not for what comes in" t_cgroup
+
 t_open_busy6() {
 	ns_add A
 	on A ip link add wg0 type wireguard

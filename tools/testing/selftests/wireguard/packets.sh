@@ -400,6 +400,42 @@ t_nested() {
 }
 test_case "R20 tunnels in tunnels, four deep" t_nested 120
 
+# A socket must not have more memory of the machine than it has paid for, by far.
+t_pinned() {
+	local went paid
+	tunnel
+	read -r went paid < <(probe pinned A "$(ns B)" 10.77.0.2 1000)
+	diag "$went KiB of memory for $paid KiB that were paid for"
+	at_least "$paid" 100 "KiB paid"
+	at_least "$((2 * paid))" "$went" "twice what was paid, in KiB, for what comes back"
+}
+test_case "V11 small packets that are kept do not keep much memory" t_pinned
+
+# What is above must not take from the kernel's limit what is needed below.
+t_nested_between() {
+	local n
+	tunnel 1320
+	nested 1
+	for n in A B; do
+		local at=1 other=2
+		[[ $n == A ]] || { at=2 other=1; }
+		on "$n" ip link set wg1 mtu 1240
+		on "$n" ip link add vx0 type vxlan id 1 dstport 4789 local "192.0.2.$at" remote "192.0.2.$other"
+		on "$n" ip addr add "10.78.0.$at/24" dev vx0
+		on "$n" ip link set vx0 up
+		on "$n" ip link add vx1 type vxlan id 2 dstport 4790 local "10.78.0.$at" remote "10.78.0.$other"
+		on "$n" ip addr add "10.79.0.$at/24" dev vx1
+		on "$n" ip link set vx1 up
+	done
+	on A wg set wg0 peer "$(on A wg show wg0 peers)" endpoint 10.79.0.2:1002
+	on B wg set wg0 peer "$(on B wg show wg0 peers)" endpoint 10.79.0.1:1001
+	pings A 10.77.0.2
+	pings A 10.77.1.2
+	pings B 10.77.1.1
+	transfer A B 10.77.1.2 --bytes 131072
+}
+test_case "R20 a tunnel in a tunnel, in two of the kernel's own" t_nested_between
+
 t_loop() {
 	tunnel
 	pings A 10.77.0.2

@@ -26,8 +26,18 @@
                                            (UDP_SEGMENT) and wants to be told when each time
                                            they have left; prints how often it was
     probe.py bound NS ADDRESS PORT         binds a UDP socket and holds it until killed
+    probe.py pinned NS NS2 DESTINATION COUNT
+                                           sends so many times two datagrams of one byte to a
+                                           socket in NS2 that keeps them, and then 32 of 1,000
+                                           bytes to one that does not; prints how many KiB of
+                                           memory come back when the first is closed, and how
+                                           many it has paid for
+    probe.py denied bind|receive COMMAND... runs COMMAND in a cgroup with a BPF program that allows
+                                           no socket to be bound (IPv4), or none to receive
+                                           anything; status 4 if the kernel has no such programs
 """
 
+import ctypes
 import errno
 import fcntl
 import os
@@ -36,6 +46,7 @@ import socket
 import struct
 import subprocess
 import sys
+import tempfile
 import termios
 import time
 
@@ -229,6 +240,86 @@ def bound(name, address, port):
     time.sleep(600)
 
 
+def memory_free():
+    """KiB, with what CPUs keep at hand, when all is calm."""
+    time.sleep(1)
+    with open("/proc/zoneinfo", encoding="ascii") as table:
+        fields = [line.split() for line in table]
+    return sum(int(f[1]) for f in fields if f and f[0] in ("nr_free_pages", "count:")) * (os.sysconf("SC_PAGESIZE") >> 10)
+
+
+def pinned(name, other, destination, count):
+    family = netns.family(destination)
+    kept, lost = (netns.sock(other, family, socket.SOCK_DGRAM) for _ in range(2))
+    kept.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 64 << 20)
+    lost.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
+    kept.bind((destination, 5000))
+    lost.bind((destination, 5001))
+    small, large = (netns.sock(name, family, socket.SOCK_DGRAM) for _ in range(2))
+    # What is sent at once also comes at once, and is copied.
+    small.setsockopt(socket.IPPROTO_UDP, UDP_SEGMENT, 1)
+    large.setsockopt(socket.IPPROTO_UDP, UDP_SEGMENT, 1000)
+    # All of one CPU: what is recycled is its own.
+    os.sched_setaffinity(0, {0})
+
+    def some(number):
+        for _ in range(number):
+            small.sendto(b"xx", (destination, 5000))
+            large.sendto(bytes(32000), (destination, 5001))
+
+    some(int(count))
+    before = memory_free()
+    # SO_MEMINFO: the first is what was received and not read yet.
+    paid = struct.unpack("9I", kept.getsockopt(socket.SOL_SOCKET, 55, 36))[0]
+    kept.close()
+    print(memory_free() - before, paid >> 10)
+
+
+# For each kind: BPF_PROG_TYPE_CGROUP_..., BPF_CGROUP_INET..._...
+DENY = {"bind": (18, 8), "receive": (8, 0)}
+BPF_PROG_LOAD, BPF_PROG_ATTACH = 5, 8
+BPF = {"x86_64": 321, "aarch64": 280}
+
+
+def bpf(command, attributes):
+    libc = ctypes.CDLL(None, use_errno=True)
+    buffer = ctypes.create_string_buffer(attributes, len(attributes))
+    got = libc.syscall(BPF[os.uname().machine], command, buffer, len(attributes))
+    if got < 0:
+        raise OSError(ctypes.get_errno(), "bpf")
+    return got
+
+
+def denied(kind, *command):
+    program, place = DENY[kind]
+    # r0 = 0; exit
+    code = ctypes.create_string_buffer(struct.pack("=BBhiBBhi", 0xb7, 0, 0, 0, 0x95, 0, 0, 0))
+    licence = ctypes.create_string_buffer(b"GPL")
+    with tempfile.TemporaryDirectory() as root:
+        subprocess.run(["mount", "-t", "cgroup2", "cgroup2", root], check=True)
+        group = f"{root}/denied-{os.getpid()}"
+        try:
+            os.mkdir(group)
+            try:
+                fd = bpf(BPF_PROG_LOAD, struct.pack(
+                    "=IIQQIIQII16sII", program, 2, ctypes.addressof(code), ctypes.addressof(licence),
+                    0, 0, 0, 0, 0, b"denied", 0, place))
+                bpf(BPF_PROG_ATTACH, struct.pack("=IIII", os.open(group, os.O_RDONLY), fd, place, 0))
+            except OSError as error:
+                print(error)
+                return 4
+            child = os.fork()
+            if child == 0:
+                with open(f"{group}/cgroup.procs", "w", encoding="ascii") as procs:
+                    procs.write("0")
+                os.execvp(command[0], command)
+            return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        finally:
+            os.rmdir(group)
+            subprocess.run(["umount", "-l", root], check=True)
+
+
 if __name__ == "__main__":
-    {"udp": udp, "raw": raw, "dgram": dgram, "bound": bound, "outq": outq, "blocked": blocked, "flow": flow,
-     "burst": burst, "arrivals": arrivals, "timed": timed, "stamped": stamped}[sys.argv[1]](*sys.argv[2:])
+    sys.exit({"udp": udp, "raw": raw, "dgram": dgram, "bound": bound, "outq": outq, "blocked": blocked, "flow": flow,
+     "burst": burst, "arrivals": arrivals, "timed": timed, "stamped": stamped,
+     "denied": denied, "pinned": pinned}[sys.argv[1]](*sys.argv[2:]))
