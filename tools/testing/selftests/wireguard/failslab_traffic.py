@@ -140,10 +140,12 @@ def _send_gso_no_large_pages(world):
     faults.within(faults.module())
     with faults.no_large_pages():
         for _ in range(packets):
-            equal(inner(world, 2, 20000, 1000), 0, "errno")
-        equal(arrived(end, 20 * packets, 10 * ktap.SLOWNESS), 20 * packets, "messages")
+            # Of a debug kernel's slabs, those for longer packets take more than a page.
+            equal(inner(world, 2, 4000, 200), 0, "errno")
+        got = arrived(end, 20 * packets, 10 * ktap.SLOWNESS)
     changes = rise(before, counters())
     ktap.diag(changes)
+    equal(got, 20 * packets, "messages")
     true(changes.get("tx_gso_segmented", 0) >= packets - kept, "packets left in segments")
     true(not any("drop" in name for name in changes), "nothing was dropped")
 
