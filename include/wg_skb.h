@@ -84,6 +84,7 @@ int wg_skb_seal_gso(struct sk_buff *skb, struct net_device *dev, const u8 *heade
 u32 wg_skb_messages(const struct sk_buff *skb);
 
 bool wg_skb_is_stamped(const struct sk_buff *skb);
+bool wg_skb_leaves_with(const struct sk_buff *skb, const struct sk_buff *first);
 u32 wg_skb_hash(const struct sk_buff *skb);
 u32 wg_skb_run_most(u32 text_len);
 struct sk_buff *wg_skb_seal_run(struct sk_buff *list, u32 count, const u8 *header, u32 full_text,

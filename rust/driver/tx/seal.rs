@@ -181,7 +181,7 @@ impl Sealer<'_> {
                         && next.cb().ds == cb.ds
                         && next.flow_hash() == hash
                         && text_len(next) <= full
-                        && !next.is_stamped()
+                        && run.front().is_some_and(|first| next.leaves_with(first))
                 });
                 let Some(next) = fits.then(|| batch.pop_front()).flatten() else {
                     break;

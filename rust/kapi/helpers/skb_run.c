@@ -8,6 +8,9 @@
 #include "outer.h"
 #include "wg_helpers.h"
 
+/* What is due within so many nanoseconds leaves when the first of it does. */
+#define WG_RUN_SPREAD (100 * NSEC_PER_USEC)
+
 /* The content with its checksum completed. */
 static bool wg_run_copy(const struct sk_buff *skb, u8 *text)
 {
@@ -92,6 +95,18 @@ err:
 bool wg_skb_is_stamped(const struct sk_buff *skb)
 {
 	return skb_shinfo(skb)->tx_flags & SKBTX_ANY_TSTAMP;
+}
+
+/*
+ * Whether it may leave together with the first of a run: it is due at about the
+ * same time, and nobody wants to be told of just this one.
+ */
+bool wg_skb_leaves_with(const struct sk_buff *skb, const struct sk_buff *first)
+{
+	if (wg_skb_is_stamped(skb) || skb->tstamp_type != first->tstamp_type)
+		return false;
+	return !skb->tstamp_type ||
+	       abs(ktime_sub(skb->tstamp, first->tstamp)) <= WG_RUN_SPREAD;
 }
 
 /* The hash of the packet's flow, if it was computed. */

@@ -28,6 +28,14 @@ impl SkBuff {
         unsafe { bindings::wg_skb_is_stamped(self.as_ptr()) }
     }
 
+    /// Whether it may become part of the outgoing packet that `first` is in: it is not stamped
+    /// ([`Self::is_stamped`]), and it is due when `first` is, within 100 us. C: `skb->tstamp`.
+    #[inline]
+    pub fn leaves_with(&self, first: &Self) -> bool {
+        // SAFETY: Both packets are valid.
+        unsafe { bindings::wg_skb_leaves_with(self.as_ptr(), first.as_ptr()) }
+    }
+
     /// The hash of the packet's flow, as [`Self::segment`] or [`Self::gso`] computed it.
     #[inline]
     pub fn flow_hash(&self) -> u32 {

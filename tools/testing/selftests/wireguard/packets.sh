@@ -35,6 +35,13 @@ t_delivery_time() {
 		diag "$count datagrams, to leave after 400 ms, came after: $out ms"
 		at_least "${out% *}" 399 "the first of $count"
 	done
+	# Small ones that wait for a session together, but not for each other.
+	on A ip link set wg0 down
+	on A ip link set wg0 up
+	out=$(probe timed A "$(ns B)" 10.77.0.2 64 8 1000 100)
+	diag "8 datagrams, to leave after 1,000 ms and from then on every 100 ms, came after: $out ms"
+	at_least "${out% *}" 999 "the first of 8"
+	at_least "${out#* }" 1699 "the last of 8"
 	# TCP has a time for each of its packets.
 	transfer A B 10.77.0.2 --bytes 262144
 	equal "$(dmesg | grep -c 'fq: likely mono' || true)" "$before" "times of an unknown kind that fq has met"

@@ -17,10 +17,11 @@
                                            64 at once; prints how many
     probe.py arrivals NS ADDRESS PORT FILE when datagrams came, by the kernel's clock, once
                                            FILE exists
-    probe.py timed NS NS2 DESTINATION SIZE COUNT DELAY
+    probe.py timed NS NS2 DESTINATION SIZE COUNT DELAY [GAP]
                                            sends that many datagrams at once (UDP_SEGMENT) from
-                                           NS, to leave in DELAY ms (SO_TXTIME); prints after
-                                           how many ms the first and the last came to NS2
+                                           NS, to leave in DELAY ms (SO_TXTIME), or each for
+                                           itself, to leave GAP ms after the one before; prints
+                                           after how many ms the first and the last came to NS2
     probe.py stamped NS DESTINATION SIZE SEGMENTS COUNT
                                            sends so many times so many datagrams at once
                                            (UDP_SEGMENT) and wants to be told when each time
@@ -192,18 +193,26 @@ def arrivals(name, address, port, stop):
     print("done", flush=True)
 
 
-def timed(name, other, destination, size, count, delay):
-    size, count = int(size), int(count)
+def timed(name, other, destination, size, count, delay, gap=None):
+    size, count, delay = int(size), int(count), int(delay)
     receiver = netns.sock(other, netns.family(destination), socket.SOCK_DGRAM)
     receiver.bind((destination, 5000))
     receiver.settimeout(10)
     sender = netns.sock(name, netns.family(destination), socket.SOCK_DGRAM)
     sender.setsockopt(socket.SOL_SOCKET, SO_TXTIME, struct.pack("=iI", time.CLOCK_MONOTONIC, 0))
     began = time.monotonic_ns()
-    control = [(socket.SOL_SOCKET, SCM_TXTIME, struct.pack("=Q", began + int(delay) * 1_000_000))]
-    if count > 1:
-        control.append((socket.IPPROTO_UDP, UDP_SEGMENT, struct.pack("=H", size)))
-    sender.sendmsg([bytes(size * count)], control, 0, (destination, 5000))
+
+    def send(size, delay, *control):
+        due = (socket.SOL_SOCKET, SCM_TXTIME, struct.pack("=Q", began + delay * 1_000_000))
+        sender.sendmsg([bytes(size)], [due, *control], 0, (destination, 5000))
+
+    if gap:
+        for number in range(count):
+            send(size, delay + number * int(gap))
+    elif count > 1:
+        send(size * count, delay, (socket.IPPROTO_UDP, UDP_SEGMENT, struct.pack("=H", size)))
+    else:
+        send(size, delay)
     after = []
     for _ in range(count):
         receiver.recv(65536)
