@@ -49,6 +49,9 @@ pub(crate) struct Config {
     identities: u64,
 }
 
+/// Peers that are configured no more, on their way out.
+pub(crate) struct AllPeers(RBTree<u64, PeerConfig>);
+
 /// What configuration knows of one peer.
 pub(crate) struct PeerConfig {
     /// The peer.
@@ -159,12 +162,24 @@ impl Device {
 
     /// Removes all peers; the tables are published once.
     pub(crate) fn remove_all_peers(&self, config: &mut Config) {
+        let peers = self.take_all_peers(config);
+        self.retire_all(peers);
+    }
+
+    /// The first half of that: takes them out of what is configured. From then on no packet finds a
+    /// way to or from them.
+    pub(crate) fn take_all_peers(&self, config: &mut Config) -> AllPeers {
         let peers = core::mem::replace(&mut config.peers, RBTree::new());
         config.peer_count = 0;
         config.leftovers = RBTree::new();
         config.routes = Routes::new();
         // Cannot fail: empty tables need no memory.
         let _ = self.allowed_ips.publish(&config.routes);
+        AllPeers(peers)
+    }
+
+    /// The second half.
+    pub(crate) fn retire_all(&self, AllPeers(peers): AllPeers) {
         for entry in peers.values() {
             self.retire(&entry.peer);
             cond_resched();

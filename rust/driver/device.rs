@@ -181,7 +181,6 @@ impl Device {
             .iter()
             .fold(0, |sum: usize, skb| sum.saturating_add(skb.messages()));
         self.discard_all(waiting, Stat::RxDown, messages, NO_PEER);
-        self.purge_handshakes();
         // What is in hand is dropped or put back, for want of a socket. One worker may have called
         // another one, in either queue; that one finds nothing that would make it call more.
         for _ in 0..2 {
@@ -190,8 +189,12 @@ impl Device {
         }
         // No flush, which would wait for a queue that is frozen while the system sleeps.
         self.cancel_handshakes();
+        self.purge_handshakes();
         for entry in config.peers() {
             let peer = &entry.peer;
+            // Nobody sends any more. They are of the namespace of the sockets, which may go before
+            // the peer does.
+            peer.forget_routes();
             drop(peer.initiate.cancel_sync());
             drop(peer.wipe.cancel_sync());
             self.netdev.tx_dropped(peer.purge_staged(Stat::TxPurged));
@@ -285,11 +288,10 @@ impl netdev::Driver for Device {
     }
 
     fn release(this: Arc<Self>) {
-        {
-            let mut config = this.lock();
-            this.remove_all_peers(&mut config);
-            drop(this.identity.replace(None));
-        }
+        // Not under the lock, which a dump may wait for with RTNL held.
+        let peers = this.take_all_peers(&mut this.lock());
+        this.retire_all(peers);
+        drop(this.identity.replace(None));
         // Work in hand holds peers and the device. Some that began before the peers were removed
         // may have asked for more in the other queue, and that once again; after that nothing does.
         for _ in 0..2 {

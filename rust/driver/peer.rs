@@ -384,6 +384,11 @@ impl Peer {
         self.notify(event::CHANGED);
     }
 
+    /// Forgets routes: with the next packet they are looked up anew.
+    pub(crate) fn forget_routes(&self) {
+        self.routes.reset();
+    }
+
     /// Forgets the source address and routes: the kernel chooses anew (contract E5).
     pub(crate) fn forget_source(&self) {
         let mut known = self.endpoint.lock();

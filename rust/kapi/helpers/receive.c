@@ -307,9 +307,11 @@ struct sk_buff *wg_netdev_purge_received(struct net_device *dev)
 		struct wg_lane *lane = &priv->lanes->lane[i];
 		int all = INT_MAX;
 
-		rcu_read_lock_bh();
+		local_bh_disable();
+		rcu_read_lock();
 		*place = wg_lane_check(priv, wg_lane_take(lane, &all));
-		rcu_read_unlock_bh();
+		rcu_read_unlock();
+		local_bh_enable();
 		while (*place)
 			place = &(*place)->next;
 		napi_synchronize(&lane->napi);
