@@ -300,20 +300,34 @@ unsafe extern "C" fn release<T: Driver>(object: *mut bindings::wg_object) {
     T::release(unsafe { Arc::from_raw(object.cast::<T>()) });
 }
 
+/// What a callback was given a packet with; `None` without a packet.
+///
 /// # Safety
 ///
-/// See `open`; `skb` must be a packet on no list that the caller gives away.
+/// See `open`; `skb` must be a packet on no list that the caller gives away. The result is for the
+/// time of the call.
+unsafe fn given<'a, T: Driver>(
+    object: *mut bindings::wg_object,
+    skb: *mut bindings::sk_buff,
+) -> Option<(ArcBorrow<'a, T>, SkBuff)> {
+    let skb = NonNull::new(skb)?;
+    // SAFETY: By the contract.
+    let this = unsafe { ArcBorrow::from_raw(object.cast::<T>()) };
+    // SAFETY: By the contract.
+    Some((this, unsafe { SkBuff::from_raw(skb) }))
+}
+
+/// # Safety
+///
+/// See `given`.
 unsafe extern "C" fn xmit<T: Driver>(
     object: *mut bindings::wg_object,
     skb: *mut bindings::sk_buff,
 ) -> c_int {
-    let Some(skb) = NonNull::new(skb) else {
+    // SAFETY: By the contract.
+    let Some((this, skb)) = (unsafe { given::<T>(object, skb) }) else {
         return 0;
     };
-    // SAFETY: By the contract.
-    let this = unsafe { ArcBorrow::from_raw(object.cast::<T>()) };
-    // SAFETY: By the contract.
-    let skb = unsafe { SkBuff::from_raw(skb) };
     from_result(|| T::xmit(&this, skb).map(|()| 0))
 }
 
@@ -340,36 +354,28 @@ unsafe extern "C" fn receive<T: Driver>(
 
 /// # Safety
 ///
-/// See `xmit`.
+/// See `given`.
 unsafe extern "C" fn overflow<T: Driver>(
     object: *mut bindings::wg_object,
     skb: *mut bindings::sk_buff,
 ) {
-    let Some(skb) = NonNull::new(skb) else {
-        return;
-    };
     // SAFETY: By the contract.
-    let this = unsafe { ArcBorrow::from_raw(object.cast::<T>()) };
-    // SAFETY: By the contract.
-    let skb = unsafe { SkBuff::from_raw(skb) };
-    T::overflow(&this, skb);
+    if let Some((this, skb)) = unsafe { given::<T>(object, skb) } {
+        T::overflow(&this, skb);
+    }
 }
 
 /// # Safety
 ///
-/// See `xmit`.
+/// See `given`.
 unsafe extern "C" fn damaged<T: Driver>(
     object: *mut bindings::wg_object,
     skb: *mut bindings::sk_buff,
 ) {
-    let Some(skb) = NonNull::new(skb) else {
-        return;
-    };
     // SAFETY: By the contract.
-    let this = unsafe { ArcBorrow::from_raw(object.cast::<T>()) };
-    // SAFETY: By the contract.
-    let skb = unsafe { SkBuff::from_raw(skb) };
-    T::damaged(&this, skb);
+    if let Some((this, skb)) = unsafe { given::<T>(object, skb) } {
+        T::damaged(&this, skb);
+    }
 }
 
 /// # Safety
